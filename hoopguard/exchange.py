@@ -1,0 +1,117 @@
+"""What is known about one request and its answer, as it walks through the chain.
+
+The facts are plain JSON values in ``flow.metadata["hoopguard"]``, so that whoever opens a recorded
+session reads what the stations knew. Objects that only live while the request does (the policy it
+began with, its parsed body, its stream) are attributes of the :class:`Exchange` itself and are
+never written down.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal, Protocol
+from weakref import WeakKeyDictionary
+
+METADATA_KEY: Final = "hoopguard"
+
+Outcome = Literal["allowed", "blocked", "rejected", "expired", "cancelled", "failed"]
+"""How an exchange ended. Exactly one of them is recorded for every accepted request.
+
+``allowed`` the model's answer went to the caller; ``blocked`` a rule refused it; ``rejected`` the
+caller, route, body or reviewer said no; ``expired`` nobody decided in time; ``cancelled`` the caller
+hung up; ``failed`` the model, the gateway or the disk did not do its part.
+"""
+
+Direction = Literal["request", "response"]
+
+
+class HasMetadata(Protocol):
+    """A mitmproxy flow, as far as this module cares."""
+
+    metadata: dict[str, Any]
+
+
+class Exchange:
+    """One request and its answer; shared by all stations, and the only thing they share."""
+
+    __slots__ = ("__weakref__", "answer_format", "body", "connection", "facts", "format", "policy", "principal", "tap")
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {
+            "id": f"hg-{secrets.token_hex(10)}",
+            "started": time.time(),
+            "policy": "",
+            "principal": None,
+            "connection": "",
+            "route": "",
+            "model": "",
+            "streamed": False,
+            "stamps": {},
+            "verdicts": [],
+            "approval": None,
+            "masked": {"request": {}, "response": {}},
+            "outcome": "",
+            "reason": "",
+            "status": 0,
+        }
+        self.policy: Any = None
+        self.principal: Any = None
+        self.connection: Any = None
+        self.format: Any = None
+        self.body: Any = None
+        self.answer_format: Any = None
+        self.tap: Callable[[bytes], None] | None = None
+
+    @classmethod
+    def begin(cls, flow: HasMetadata) -> "Exchange":
+        """Attach a new exchange to a flow; whatever the flow said of itself before is dropped."""
+        exchange = cls()
+        flow.metadata[METADATA_KEY] = exchange.facts
+        _LIVE[flow] = exchange
+        return exchange
+
+    @classmethod
+    def of(cls, flow: HasMetadata) -> "Exchange":
+        """Return the flow's exchange.
+
+        Raises:
+            LookupError: no exchange was begun for this flow, so nothing vouches for it.
+        """
+        exchange = _LIVE.get(flow)
+        if exchange is None:
+            raise LookupError("this flow did not enter through the chain")
+        return exchange
+
+    @property
+    def id(self) -> str:
+        """Return the identifier that errors, logs, ledger and recordings share."""
+        return str(self.facts["id"])
+
+    @property
+    def answered(self) -> bool:
+        """Tell whether the gateway itself has answered, so that the model must not be asked."""
+        return bool(self.facts["outcome"])
+
+    def finish(self, outcome: Outcome, reason: str) -> bool:
+        """Fix the outcome; the first one stands. Return whether this call was the first."""
+        if self.facts["outcome"]:
+            return False
+        self.facts["outcome"] = outcome
+        self.facts["reason"] = reason
+        return True
+
+    def stamp(self, station: str, phase: str) -> None:
+        """Note that a station has done its work on the request or the response."""
+        self.facts["stamps"][f"{station}.{phase}"] = round(time.time() - self.facts["started"], 6)
+
+    def stamped(self, station: str, phase: str) -> bool:
+        """Tell whether a station has done its work in this phase."""
+        return f"{station}.{phase}" in self.facts["stamps"]
+
+    def count_masked(self, direction: Direction, entity: str, count: int = 1) -> None:
+        """Add to the number of entities hidden, by type."""
+        counts = self.facts["masked"][direction]
+        counts[entity] = counts.get(entity, 0) + count
+
+
+_LIVE: Final[WeakKeyDictionary[HasMetadata, Exchange]] = WeakKeyDictionary()

@@ -1,0 +1,127 @@
+"""policy.toml → a checked Policy, or one error that says file, key, value and what was expected."""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hoopguard.policy.model import Policy
+
+_SECRET_KEYS = frozenset({"credential", "hash"})
+_MAX_POLICY_BYTES = 1_000_000
+
+
+class PolicyError(Exception):
+    """The operator's policy cannot be used; the text says where and why."""
+
+    def __init__(self, file: Path, key: str, value: str | None, expected: str) -> None:
+        shown = "" if value is None else f" = {value}"
+        super().__init__(f"{file}: {key}{shown}: {expected}" if key else f"{file}: {expected}")
+        self.file = file
+        self.key = key
+        self.value = value
+        self.expected = expected
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy together with the file it came from and the digest of that file's bytes."""
+
+    policy: Policy
+    file: Path
+    digest: str
+
+    @property
+    def state(self) -> Path:
+        """Return the state folder, which ``[gateway] state`` names relative to the file."""
+        return (self.file.parent / self.policy.gateway.state).resolve()
+
+
+def load_policy(file: Path) -> LoadedPolicy:
+    """Read and check a policy file.
+
+    Raises:
+        PolicyError: the file cannot be read, is not TOML, or says something that cannot be done.
+    """
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise PolicyError(file, "", None, f"cannot be read: {error.strerror}") from error
+    if len(raw) > _MAX_POLICY_BYTES:
+        raise PolicyError(file, "", None, "expected less than 1 MB of policy")
+    try:
+        document = tomllib.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise PolicyError(file, "", None, f"expected UTF-8 text: {error.reason} at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(file, "", None, f"expected TOML: {error}") from error
+    try:
+        policy = Policy.model_validate(
+            _tuples(document), context={"folder": str(file.resolve().parent)}, by_alias=True, by_name=False
+        )
+    except ValidationError as error:
+        raise _policy_error(file, document, error) from error
+    return LoadedPolicy(policy, file.resolve(), hashlib.sha256(raw).hexdigest())
+
+
+def _tuples(value: Any) -> Any:
+    """Turn TOML's arrays into tuples, which is what frozen objects hold."""
+    if isinstance(value, dict):
+        return {key: _tuples(entry) for key, entry in value.items()}
+    return tuple(_tuples(entry) for entry in value) if isinstance(value, list) else value
+
+
+def _policy_error(file: Path, document: dict[str, Any], error: ValidationError) -> PolicyError:
+    first = error.errors(include_url=False)[0]
+    location = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+    key = _readable_key(document, location)
+    kind, message = first["type"], first["msg"]
+    if kind == "extra_forbidden":
+        expected = f"unknown key; see docs/policy.md for the keys that {_table_name(location)} has"
+    elif kind == "missing":
+        expected = "this key is required"
+    else:
+        expected = message.removeprefix("Value error, ")
+        expected = expected[0].lower() + expected[1:]
+    return PolicyError(file, key, _shown_value(document, location), expected)
+
+
+def _table_name(location: list[int | str]) -> str:
+    names = [part for part in location[:-1] if isinstance(part, str)]
+    return f"[{'.'.join(names)}]" if names else "the file's top level"
+
+
+def _readable_key(document: Any, location: list[int | str]) -> str:
+    """Write a location as the operator knows it: ``guardrail "bulk-export" · action``."""
+    parts: list[str] = []
+    node = document
+    for part in location:
+        node = _step(node, part)
+        if isinstance(part, int) and isinstance(node, dict) and isinstance(node.get("name"), str):
+            parts[-1] += f' "{node["name"]}"'
+        elif isinstance(part, int):
+            parts[-1] += f"[{part}]"
+        else:
+            parts.append(part)
+    return " · ".join(parts)
+
+
+def _step(node: Any, part: int | str) -> Any:
+    try:
+        return node[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _shown_value(document: Any, location: list[int | str]) -> str | None:
+    if not location or any(part in _SECRET_KEYS for part in location):
+        return None
+    node = document
+    for part in location:
+        node = _step(node, part)
+    if isinstance(node, bool):
+        return str(node).lower()
+    return repr(node)[:80] if isinstance(node, str | int | float) else None

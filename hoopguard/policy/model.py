@@ -1,0 +1,422 @@
+"""What policy.toml can say, as frozen objects: one class a table, in the order of the chain."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from hoopguard.policy.values import (
+    DurationS,
+    PatternText,
+    SecretText,
+    SizeBytes,
+    parse_duration_s,
+    policy_folder,
+)
+
+Direction = Literal["request", "response", "both"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Words = tuple[Annotated[str, Field(min_length=1)], ...]
+Subjects = tuple[Annotated[str, Field(min_length=1)], ...]
+
+AsymmetricAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+PII_ENTITIES: Final = (
+    "CREDIT_CARD",
+    "CRYPTO",
+    "EMAIL_ADDRESS",
+    "IBAN_CODE",
+    "IP_ADDRESS",
+    "PHONE_NUMBER",
+    "US_ITIN",
+    "US_SSN",
+)
+PACKS: Final = {"pack:pii": PII_ENTITIES}
+
+
+class Table(BaseModel):
+    """One table of the policy: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class Gateway(Table):
+    """``[gateway]``: where state lives and how strict the gateway is."""
+
+    state: str = "var"
+    mode: Literal["enforce", "observe"] = "enforce"
+    unlisted_hosts: Literal["deny"] = "deny"
+    max_body_bytes: SizeBytes = 10_000_000
+    max_held_chars: Annotated[int, Field(ge=256, le=1_000_000)] = 16_384
+
+
+class Claims(Table):
+    """``[[issuer]] claims``: which claim of a token says what; dots lead into nested claims."""
+
+    subject: str = "sub"
+    groups: str | None = None
+    session: str | None = None
+    keep: Words = ()
+
+
+class Issuer(Table):
+    """``[[issuer]]``: one OIDC provider whose tokens are taken, and on what conditions."""
+
+    name: Name
+    url: str
+    audience: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+    algorithms: tuple[AsymmetricAlgorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    kind: Literal["person", "service"] = "person"
+    claims: Claims = Claims()
+    require: dict[str, str] = {}
+    groups: Words = ()
+    leeway_s: Annotated[DurationS, Field(alias="leeway", le=300)] = 30.0
+    jwks_url: str | None = None
+    ca: str | None = None
+
+    @field_validator("audience")
+    @classmethod
+    def _some_audience(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(value):
+            raise ValueError("expected at least one audience, none of them empty")
+        return value
+
+    @field_validator("url", "jwks_url")
+    @classmethod
+    def _secure_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_url(value, secure_unless_loopback=True)
+        return value
+
+    @field_validator("ca")
+    @classmethod
+    def _readable_ca(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return _existing_file(value, info)
+
+
+class Credential(Table):
+    """``credential``: the header that proves to the model that the gateway may ask."""
+
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "authorization"
+    value: SecretText
+
+
+class Allow(Table):
+    """One line of a connection's ``allow``: who may use which models and routes."""
+
+    groups: Words = ()
+    subjects: Subjects = ()
+    models: Words = ("*",)
+    routes: Words = ("*",)
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        if not self.groups and not self.subjects:
+            raise ValueError('expected groups or subjects; groups = ["*"] lets every known caller in')
+        return self
+
+
+class Connection(Table):
+    """``[[connection]]``: one model server, the names callers use for it, and who may call it."""
+
+    name: Name
+    upstream: str
+    hosts: tuple[str, ...] = ()
+    api: Literal["openai"] = "openai"
+    routes: Words = ("chat/completions", "completions", "models")
+    credential: Credential | None = None
+    ca: str | None = None
+    connect_timeout_s: Annotated[DurationS, Field(alias="connect_timeout", gt=0)] = 10.0
+    answer_timeout_s: Annotated[DurationS, Field(alias="answer_timeout", gt=0)] = 600.0
+    allow: tuple[Allow, ...] = Field(min_length=1)
+
+    @field_validator("upstream")
+    @classmethod
+    def _upstream_url(cls, value: str) -> str:
+        _check_url(value, secure_unless_loopback=False)
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", host):
+                raise ValueError(f"expected a lower-case host name without port, not {host!r}")
+        return value
+
+    @field_validator("routes")
+    @classmethod
+    def _route_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for route in value:
+            if route not in OPENAI_ROUTES and not re.fullmatch(r"(GET|POST) /[A-Za-z0-9._~/-]+", route):
+                known = ", ".join(OPENAI_ROUTES)
+                raise ValueError(f'expected one of {known}, or "POST /path" for a JSON route, not {route!r}')
+        return value
+
+    @field_validator("ca")
+    @classmethod
+    def _readable_ca(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return _existing_file(value, info)
+
+    @model_validator(mode="after")
+    def _routes_allowed_are_routes_listed(self) -> Self:
+        for number, allow in enumerate(self.allow):
+            unknown = [route for route in allow.routes if route != "*" and route not in self.routes]
+            if unknown:
+                raise ValueError(
+                    f"allow.{number}.routes names {unknown[0]!r}, which the connection's routes do not list"
+                )
+        return self
+
+
+OPENAI_ROUTES: Final = ("chat/completions", "completions", "models")
+
+
+class Unless(Table):
+    """``unless``: callers to whom a rule does not apply."""
+
+    groups: Words = ()
+    subjects: Subjects = ()
+
+
+class Guardrail(Table):
+    """``[[guardrail]]``: words and RE2 patterns, and what happens to a text that has one."""
+
+    name: Name
+    on: Direction = "request"
+    words: Words = ()
+    patterns: tuple[PatternText, ...] = ()
+    connections: Words = ()
+    unless: Unless = Unless()
+    action: Literal["block", "approve", "flag"]
+    approval: str | None = None
+    message: str = "The policy of this gateway does not allow this."
+    mode: Literal["enforce", "observe"] = "enforce"
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        if not self.words and not self.patterns:
+            raise ValueError("expected words or patterns; a rule without either can never match")
+        if (self.action == "approve") != (self.approval is not None):
+            raise ValueError('expected approval = "name" together with action = "approve", and only then')
+        if self.action == "approve" and self.on != "request":
+            raise ValueError('expected on = "request" with action = "approve"; answers cannot wait')
+        return self
+
+
+def _grant(value: object) -> object:
+    return value if value == "once" else parse_duration_s(value)
+
+
+class Approval(Table):
+    """``[[approval]]``: who decides, how long a caller waits, and what an approval allows."""
+
+    name: Name
+    reviewers: Words = ()
+    reviewer_subjects: Subjects = ()
+    local_users: Subjects = ()
+    quorum: Annotated[int, Field(ge=1, le=10)] = 1
+    hold_s: Annotated[DurationS, Field(alias="hold", le=3600)] = 60.0
+    expires_s: Annotated[DurationS, Field(alias="expires", gt=0)] = 1800.0
+    grant: Annotated[Literal["once"] | float, BeforeValidator(_grant)] = "once"
+
+    @model_validator(mode="after")
+    def _someone_decides(self) -> Self:
+        if not (self.reviewers or self.reviewer_subjects or self.local_users):
+            raise ValueError("expected reviewers, reviewer_subjects or local_users; nobody could decide")
+        return self
+
+
+class Replace(Table):
+    """``{ replace = … }``: put a fixed text in place of what was found; ``<ENTITY>`` by default."""
+
+    new_value: Annotated[str | None, Field(alias="with")] = None
+
+
+class MaskChars(Table):
+    """``{ mask = … }``: hide the characters, save the last few."""
+
+    char: Annotated[str, Field(min_length=1, max_length=1)] = "*"
+    keep_last: Annotated[int, Field(ge=0, le=64)] = 0
+
+
+class Hash(Table):
+    """``{ hash = … }``: a keyed SHA-256, so that equal values stay equal and cannot be guessed."""
+
+    key: SecretText
+
+    @field_validator("key")
+    @classmethod
+    def _long_key(cls, value: Any) -> Any:
+        if len(value.reveal()) < 16:
+            raise ValueError("expected a key of at least 16 characters")
+        return value
+
+
+class Operator(Table):
+    """``operator``: one of replace, mask, hash, redact."""
+
+    replace: Replace | None = None
+    mask: MaskChars | None = None
+    hash: Hash | None = None
+    redact: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        by_name: dict[str, dict[str, object]] = {
+            "replace": {"replace": {}},
+            "mask": {"mask": {}},
+            "redact": {"redact": True},
+        }
+        if value == "hash":
+            raise ValueError('expected { hash = { key = "${env:…}" } }: a hash without a key can be guessed')
+        if value not in by_name:
+            raise ValueError(f'expected "replace", "mask", "redact" or {{ hash = … }}, not {value!r}')
+        return by_name[value]
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        chosen = [self.replace is not None, self.mask is not None, self.hash is not None, self.redact is True]
+        if sum(chosen) != 1 or self.redact is False:
+            raise ValueError("expected exactly one of replace, mask, hash, redact = true")
+        return self
+
+
+class Mask(Table):
+    """``[[mask]]``: which entities are hidden, in which direction, and how."""
+
+    name: Name
+    on: Direction = "both"
+    entities: Words = Field(min_length=1)
+    operator: Operator = Operator(replace=Replace())
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.4
+    connections: Words = ()
+
+    @model_validator(mode="after")
+    def _packs_exist(self) -> Self:
+        for entry in self.entities:
+            if entry.startswith("pack:") and entry not in PACKS:
+                raise ValueError(f"expected a pack out of {', '.join(PACKS)}, not {entry!r}")
+        if not self.resolved_entities:
+            raise ValueError("expected at least one entity to be left; this rule can never match")
+        return self
+
+    @property
+    def resolved_entities(self) -> frozenset[str]:
+        """Return the entity names that remain once packs are unfolded and ``-NAME`` taken away."""
+        named: set[str] = set()
+        for entry in self.entities:
+            if entry.startswith("-"):
+                named.discard(entry[1:])
+            else:
+                named.update(PACKS.get(entry, (entry,)))
+        return frozenset(named)
+
+
+class Recogniser(Table):
+    """``[[recogniser]]``: an entity of the operator's own, by pattern or by list."""
+
+    name: Name
+    entity: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
+    patterns: tuple[PatternText, ...] = ()
+    deny_list: Words = ()
+    score: Annotated[float, Field(gt=0, le=1)] = 0.6
+    context: Words = ()
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        if not self.patterns and not self.deny_list:
+            raise ValueError("expected patterns or deny_list; a recogniser without either can never match")
+        return self
+
+
+class Record(Table):
+    """``[record]``: what is kept of each exchange, and how safely it is written."""
+
+    content: Literal["masked", "none"] = "masked"
+    segment_bytes: SizeBytes = 16_000_000
+    durability: Literal["fsync", "flush"] = "fsync"
+    idle_s: Annotated[DurationS, Field(alias="idle", gt=0)] = 900.0
+
+
+class Policy(Table):
+    """The whole of policy.toml."""
+
+    version: Literal[1]
+    gateway: Gateway = Gateway()
+    issuers: tuple[Issuer, ...] = Field(alias="issuer", min_length=1)
+    connections: tuple[Connection, ...] = Field(alias="connection", min_length=1)
+    guardrails: tuple[Guardrail, ...] = Field(alias="guardrail", default=())
+    approvals: tuple[Approval, ...] = Field(alias="approval", default=())
+    recognisers: tuple[Recogniser, ...] = Field(alias="recogniser", default=())
+    masks: tuple[Mask, ...] = Field(alias="mask", default=())
+    record: Record = Record()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for table in ("issuer", "connection", "guardrail", "approval", "recogniser", "mask"):
+            names = [entry.name for entry in getattr(self, f"{table}s")]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two [[{table}]] tables are called {name!r}; names have to be unique")
+        hosts = [host for connection in self.connections for host in connection.hosts]
+        for host in hosts:
+            if hosts.count(host) > 1:
+                raise ValueError(f"host {host!r} is named twice; a host leads to one connection")
+        urls = [issuer.url for issuer in self.issuers]
+        for url in urls:
+            if urls.count(url) > 1:
+                raise ValueError(f"two [[issuer]] tables have the url {url!r}; a token could be read two ways")
+        return self
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        connections = {connection.name for connection in self.connections}
+        approvals = {approval.name for approval in self.approvals}
+        rules: tuple[Guardrail | Mask, ...] = (*self.guardrails, *self.masks)
+        for rule in rules:
+            for name in rule.connections:
+                if name not in connections:
+                    raise ValueError(f"rule {rule.name!r} names the connection {name!r}, which does not exist")
+        for guardrail in self.guardrails:
+            if guardrail.approval is not None and guardrail.approval not in approvals:
+                raise ValueError(f"guardrail {guardrail.name!r} names no existing [[approval]]: {guardrail.approval!r}")
+        return self
+
+
+def _check_url(value: str, *, secure_unless_loopback: bool) -> None:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"expected a URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("expected a URL that begins with http:// or https:// and names a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("expected a URL without user, query or fragment")
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if secure_unless_loopback and parts.scheme != "https" and not loopback:
+        raise ValueError("expected https://; keys fetched over plain HTTP could be anyone's")
+
+
+def _existing_file(value: str | None, info: ValidationInfo) -> str | None:
+    if value is None:
+        return None
+    path = policy_folder(info) / value
+    if not path.is_file():
+        raise ValueError(f"expected a file at {path}")
+    return str(Path(path).resolve())
