@@ -39,6 +39,11 @@ class LoadedPolicy:
         """Return the state folder, which ``[gateway] state`` names relative to the file."""
         return (self.file.parent / self.policy.gateway.state).resolve()
 
+    @property
+    def certs(self) -> Path:
+        """Return the CA's folder, which ``[gateway] certs`` names relative to the file."""
+        return (self.file.parent / self.policy.gateway.certs).resolve()
+
 
 def load_policy(file: Path) -> LoadedPolicy:
     """Read and check a policy file.

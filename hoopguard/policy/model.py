@@ -55,6 +55,7 @@ class Gateway(Table):
     """``[gateway]``: where state lives and how strict the gateway is."""
 
     state: str = "var"
+    certs: str = "certs"
     mode: Literal["enforce", "observe"] = "enforce"
     unlisted_hosts: Literal["deny"] = "deny"
     max_body_bytes: SizeBytes = 10_000_000

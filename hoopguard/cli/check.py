@@ -1,0 +1,46 @@
+"""``hoopguard check``: would the gateway start on this policy?"""
+
+import typer
+
+from hoopguard.cli.output import DEFAULT_POLICY, JsonOption, PolicyOption, print_json, print_rows, say
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command(epilog="Example: hoopguard check --policy policy.toml --json")(check)
+
+
+def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) -> None:
+    """Read and check the policy exactly as the gateway would, and say what it governs."""
+    from hoopguard.policy import load_policy
+
+    loaded = load_policy(policy)
+    rules = loaded.policy
+    if as_json:
+        print_json(
+            {
+                "file": str(loaded.file),
+                "digest": loaded.digest,
+                "mode": rules.gateway.mode,
+                "connections": [
+                    {"name": c.name, "upstream": c.upstream, "hosts": c.hosts, "routes": c.routes}
+                    for c in rules.connections
+                ],
+                "issuers": [{"name": i.name, "url": i.url} for i in rules.issuers],
+                "guardrails": [g.name for g in rules.guardrails],
+                "approvals": [a.name for a in rules.approvals],
+                "masks": [m.name for m in rules.masks],
+            }
+        )
+        return
+    say(f"{loaded.file}: good (digest {loaded.digest[:12]}, mode {rules.gateway.mode})")
+    rows = [("issuer", i.name, i.url) for i in rules.issuers]
+    rows += [
+        ("connection", c.name, f"{c.upstream} as {', '.join((*c.hosts, f'/{c.name}'))}") for c in rules.connections
+    ]
+    rows += [("guardrail", g.name, f"{g.action} on {g.on}") for g in rules.guardrails]
+    rows += [
+        ("approval", a.name, f"reviewers {', '.join((*a.reviewers, *a.reviewer_subjects))}") for a in rules.approvals
+    ]
+    rows += [("mask", m.name, ", ".join(sorted(m.resolved_entities))) for m in rules.masks]
+    print_rows(("table", "name", "what it says"), rows)
