@@ -1,0 +1,1 @@
+"""Who asks: credentials, OIDC keys and tokens, principals, permissions."""

@@ -123,7 +123,7 @@ def compile_pattern(pattern: str) -> Any:
 
 def _pattern(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("expected a pattern, as a text")  # noqa: TRY004 - pydantic wants ValueError
+        raise ValueError("expected a pattern, as a text")
     compile_pattern(value)
     return value
 

@@ -1,0 +1,166 @@
+"""A token in, a principal out; or a reason why not.
+
+Every check that PyJWT makes is asked for by name, and what it does not make is made here: the
+issuer is chosen by exact match before any key is touched, and the algorithm by the issuer's own
+list, never by the token.
+"""
+
+import fnmatch
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, Final
+
+import jwt
+
+from hoopguard.identity.keys import KeySource, KeysUnavailable
+from hoopguard.identity.principal import Principal
+from hoopguard.policy.model import Issuer
+
+MAX_TOKEN_CHARS: Final = 16_384
+_REMEMBERED: Final = 10_000
+_MAX_CLAIM_CHARS: Final = 512
+_REQUIRED: Final = ("exp", "iat", "iss", "aud")
+_JWT: Final = jwt.PyJWT(options={"enforce_minimum_key_length": True})
+_UNTRUSTED_HEADERS: Final = ("jwk", "jku", "x5u", "x5c", "crit")
+
+
+class TokenRejected(Exception):
+    """The token does not identify anyone; the text says why and can be shown to its bearer."""
+
+
+class IssuerUnavailable(Exception):
+    """The token may be good, but its issuer's keys cannot be had just now."""
+
+
+class TokenVerifier:
+    """Verifies tokens of the policy's issuers, and remembers those it has seen, by hash."""
+
+    def __init__(self, issuers: Iterable[Issuer], known: Iterable[KeySource] = ()) -> None:
+        sources = [*known]
+        self._sources = {
+            issuer.url: next((source for source in sources if source.issuer == issuer), None) or KeySource(issuer)
+            for issuer in issuers
+        }
+        self._seen: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+
+    def renewed(self, issuers: Iterable[Issuer]) -> "TokenVerifier":
+        """Return a verifier for a new policy; keys of issuers that did not change are kept."""
+        return TokenVerifier(issuers, self._sources.values())
+
+    async def verify(self, token: str, now: float) -> Principal:
+        """Return the principal that ``token`` proves.
+
+        Raises:
+            TokenRejected: the token is not good.
+            IssuerUnavailable: it cannot be told whether the token is good.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        remembered = self._seen.get(digest)
+        if remembered is not None and now < remembered[1]:
+            self._seen.move_to_end(digest)
+            return remembered[0]
+        issuer, claims = await self._checked_claims(token, now)
+        principal = _principal(issuer, claims)
+        self._seen[digest] = (principal, principal.expires + issuer.leeway_s)
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return principal
+
+    async def aclose(self) -> None:
+        """Close the connections to the providers."""
+        for source in self._sources.values():
+            await source.aclose()
+
+    async def _checked_claims(self, token: str, now: float) -> tuple[Issuer, dict[str, Any]]:
+        header, source = self._read_unverified(token)
+        issuer = source.issuer
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm not in issuer.algorithms:
+            raise TokenRejected(f"the token's algorithm is not one that issuer {issuer.name} may use")
+        if kid is not None and not isinstance(kid, str):
+            raise TokenRejected("the token's key id is not a text")
+        try:
+            key = await source.key(kid, now)
+        except KeysUnavailable as error:
+            raise IssuerUnavailable(str(error)) from error
+        if key is None:
+            raise TokenRejected(f"the token is signed with a key that issuer {issuer.name} does not publish")
+        return issuer, _decode(token, key, algorithm, issuer)
+
+    def _read_unverified(self, token: str) -> tuple[dict[str, Any], KeySource]:
+        if not token or len(token) > MAX_TOKEN_CHARS or token.count(".") != 2:
+            raise TokenRejected("the credential is not a signed JWT of at most 16 KB")
+        try:
+            header = jwt.get_unverified_header(token)
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise TokenRejected("the credential is not a readable JWT") from error
+        if any(name in header for name in _UNTRUSTED_HEADERS):
+            raise TokenRejected("the token brings its own key, or demands extensions; neither is taken")
+        claimed = claims.get("iss")
+        source = self._sources.get(claimed) if isinstance(claimed, str) else None
+        if source is None:
+            raise TokenRejected("the token's issuer is not one that this gateway trusts")
+        return header, source
+
+
+def _decode(token: str, key: jwt.PyJWK, algorithm: str, issuer: Issuer) -> dict[str, Any]:
+    try:
+        claims: dict[str, Any] = _JWT.decode(
+            token,
+            key=key,
+            algorithms=[algorithm],
+            audience=list(issuer.audience),
+            issuer=issuer.url,
+            leeway=issuer.leeway_s,
+            options={"require": list(_REQUIRED), "verify_signature": True},
+        )
+    except jwt.ExpiredSignatureError as error:
+        raise TokenRejected("the token has expired; get a new one") from error
+    except jwt.InvalidAudienceError as error:
+        raise TokenRejected(f"the token is for another audience; ask for {issuer.audience[0]!r}") from error
+    except jwt.ImmatureSignatureError as error:
+        raise TokenRejected("the token is not good yet; check the clocks") from error
+    except jwt.MissingRequiredClaimError as error:
+        raise TokenRejected(f"the token lacks the claim {error.claim!r}") from error
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise TokenRejected("the token's signature or claims are not good") from error
+    for name, pattern in issuer.require.items():
+        if not any(fnmatch.fnmatchcase(value, pattern) for value in _texts(_claim(claims, name))):
+            raise TokenRejected(f"the token's claim {name!r} is not what the policy requires")
+    return claims
+
+
+def _principal(issuer: Issuer, claims: dict[str, Any]) -> Principal:
+    subjects = _texts(_claim(claims, issuer.claims.subject))
+    if len(subjects) != 1 or not subjects[0].strip():
+        raise TokenRejected(f"the token's claim {issuer.claims.subject!r} does not name one subject")
+    sessions = _texts(_claim(claims, issuer.claims.session)) if issuer.claims.session else []
+    groups = _texts(_claim(claims, issuer.claims.groups)) if issuer.claims.groups else []
+    return Principal(
+        subject=subjects[0],
+        issuer=issuer.name,
+        kind=issuer.kind,
+        groups=frozenset((*groups, *issuer.groups)),
+        session=sessions[0] if sessions else "",
+        expires=float(claims["exp"]),
+        claims={name: ", ".join(_texts(_claim(claims, name))) for name in issuer.claims.keep},
+    )
+
+
+def _claim(claims: dict[str, Any], path: str) -> Any:
+    """Return a claim by name, or by a dotted path into nested ones; the name as it stands wins."""
+    if path in claims:
+        return claims[path]
+    node: Any = claims
+    for part in path.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a claim's values as texts; anything that is not a text or number has none."""
+    values = value if isinstance(value, list) else [value]
+    texts = [str(entry) for entry in values if isinstance(entry, str | int) and not isinstance(entry, bool)]
+    return [text for text in texts if len(text) <= _MAX_CLAIM_CHARS]

@@ -1,0 +1,1 @@
+"""Reading and rewriting model traffic: JSON, framing, wire formats, error shapes."""
