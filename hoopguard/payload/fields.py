@@ -1,0 +1,110 @@
+"""Which strings of a JSON body are text, and how to read or rewrite every one of them.
+
+The rule is the safe one: a string is text unless its path is known to be structural *and* it looks
+like an identifier. A field nobody has heard of is therefore inspected, not trusted.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from hoopguard.payload.strict_json import BodyError
+
+Path = tuple[str, ...]
+"""Where a value stands: keys from the root, ``*`` for any position of a list."""
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,255}", re.ASCII)
+
+
+class Kind(Enum):
+    """How a string is read."""
+
+    TEXT = "text"
+    JSON_TEXT = "json"
+    STRUCTURAL = "structural"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What a wire format says of its strings; all that it does not mention is text."""
+
+    structural: frozenset[Path] = frozenset()
+    json_text: frozenset[Path] = frozenset()
+    repeats: frozenset[Path] = frozenset()
+    """Values that say a text again in another form (log probabilities, token ids); taken out when masking."""
+
+    def kind(self, path: Path, value: str) -> Kind:
+        """Return how the string ``value`` at ``path`` is read."""
+        if path in self.structural and _IDENTIFIER.fullmatch(value):
+            return Kind.STRUCTURAL
+        return Kind.JSON_TEXT if path in self.json_text else Kind.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One inspectable string of a body."""
+
+    path: Path
+    kind: Kind
+    value: str
+
+
+Transform = Callable[[Text], str]
+
+
+def texts(body: Any, fields: Fields) -> Iterator[Text]:
+    """Yield every text of ``body``, in document order."""
+    for _, _, text in _leaves({"": body}, fields, ()):
+        yield text
+
+
+def rewrite(body: Any, fields: Fields, transform: Transform) -> Any:
+    """Return ``body``, changed in place, with each text replaced by what ``transform`` makes of it.
+
+    Everything is transformed before anything is changed, so that a failure leaves the body whole.
+    """
+    root = {"": body}
+    changes = [(node, key, transform(text)) for node, key, text in _leaves(root, fields, ())]
+    for node, key, value in changes:
+        node[key] = value
+    return root[""]
+
+
+def drop_repeats(body: Any, fields: Fields) -> None:
+    """Set every value that repeats a text in another form to ``null``."""
+    for path in fields.repeats:
+        _nullify([body], path)
+
+
+def _nullify(nodes: list[Any], path: Path) -> None:
+    for step in path[:-1]:
+        if step == "*":
+            nodes = [child for node in nodes if isinstance(node, list) for child in node]
+        else:
+            nodes = [node[step] for node in nodes if isinstance(node, dict) and step in node]
+    for node in nodes:
+        if isinstance(node, dict) and node.get(path[-1]) is not None:
+            node[path[-1]] = None
+
+
+def _leaves(node: Any, fields: Fields, path: Path) -> Iterator[tuple[Any, Any, Text]]:
+    """Yield ``(container, key, text)`` for each text below ``node``; the root's key is ``""``."""
+    if isinstance(node, dict):
+        steps: list[tuple[Any, str]] = [(key, key) for key in node]
+    else:
+        steps = [(position, "*") for position in range(len(node))]
+    for key, step in steps:
+        child = node[key]
+        here = (*path, step) if step else path
+        if isinstance(child, str):
+            kind = fields.kind(here, child)
+            if kind is not Kind.STRUCTURAL:
+                yield node, key, Text(here, kind, child)
+        elif isinstance(child, dict | list):
+            yield from _leaves(child, fields, here)
+
+
+class Uninspectable(BodyError):
+    """A body holds something that nobody here can look into: an image, audio, a file."""
