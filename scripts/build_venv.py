@@ -64,7 +64,7 @@ def _can_be_kept(stamp: str) -> bool:
     if BUILDING.exists() or not made_here:
         return False
     try:
-        return subprocess.run([PIP[0], "-c", RUNS], check=False, capture_output=True).returncode == 0
+        return subprocess.run([PIP[0], "-c", RUNS], check=False, capture_output=True).returncode == 0  # noqa: S603
     except OSError:
         return False
 
@@ -72,7 +72,7 @@ def _can_be_kept(stamp: str) -> bool:
 def _run(*command: str) -> None:
     # A PYTHONPATH or a --user default of whoever calls must not leak into what is built.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PIP_USER")}
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True, env=environment)  # noqa: S603 - our own words
 
 
 if __name__ == "__main__":
