@@ -1,0 +1,1 @@
+"""What remains: session files that mitmproxy opens, and a ledger that proves nobody changed them."""
