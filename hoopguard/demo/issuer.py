@@ -20,7 +20,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from hoopguard.demo.loopback import LoopbackServer, RawReply, Reply, Request, chunks_of, json_reply
+from hoopguard.demo.connection import RawReply, Reply, Request, chunks_of, json_reply
+from hoopguard.demo.loopback import LoopbackServer
 
 Algorithm = Literal["RS256", "ES256"]
 DISCOVERY: Final = "/.well-known/openid-configuration"

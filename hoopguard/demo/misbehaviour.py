@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 from hoopguard.demo import shapes
-from hoopguard.demo.loopback import RawReply, Reply, chunks_of, json_reply
+from hoopguard.demo.connection import RawReply, Reply, chunks_of, json_reply
 
 Sent = Reply | RawReply
 

@@ -19,7 +19,8 @@ import orjson
 
 from hoopguard.demo import shapes
 from hoopguard.demo.answers import answer_chat, answer_completion, last_user_text, tokens
-from hoopguard.demo.loopback import LoopbackServer, RawReply, Reply, Request, json_reply
+from hoopguard.demo.connection import RawReply, Reply, Request, json_reply
+from hoopguard.demo.loopback import LoopbackServer
 from hoopguard.demo.misbehaviour import Behaviour, misbehave, read_behaviour
 
 DEFAULT_KEY: Final = "demo-model-key"
