@@ -1,0 +1,1 @@
+"""Masking: what a caller or a model must not see is found by Presidio and hidden by an operator."""

@@ -1,0 +1,164 @@
+"""Finding entities in a text: Presidio's recognisers, its scores and its context words, within a time budget."""
+
+import hashlib
+import re
+import secrets
+import time
+from collections import OrderedDict
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Final
+
+import regex
+
+from hoopguard.masking.findings import Finding, with_context, without_contained, words_up_to
+from hoopguard.masking.pending import Pending
+from hoopguard.masking.scan import DetectionGaveUp, Scan, scanning
+from hoopguard.policy.model import Recogniser
+
+__all__ = ["DetectionGaveUp", "Detector", "Finding", "detector_for"]
+
+_REMEMBERED_TEXTS: Final = 2048
+_MOST_FINDINGS_REMEMBERED: Final = 256
+
+_DIGIT: Final = "digit"
+_NEEDS: Final[dict[str, str]] = {
+    "EmailRecognizer": "@",
+    "OfflineEmailRecognizer": "@",
+    "UrlRecognizer": r"\.",
+    "IpRecognizer": r"[.:]",
+    "MacAddressRecognizer": r"[-.:]",
+    **dict.fromkeys(
+        (
+            "AbaRoutingRecognizer",
+            "CreditCardRecognizer",
+            "CryptoRecognizer",
+            "DateRecognizer",
+            "GuardedIbanRecognizer",
+            "GuardedPhoneRecognizer",
+            "MedicalLicenseRecognizer",
+            "NhsRecognizer",
+            "UsBankRecognizer",
+            "UsItinRecognizer",
+            "UsLicenseRecognizer",
+            "UsMbiRecognizer",
+            "UsNpiRecognizer",
+            "UsPassportRecognizer",
+            "UsSsnRecognizer",
+        ),
+        _DIGIT,
+    ),
+}
+"""What a text must contain for a recogniser to find anything in it. A test holds it true against Presidio."""
+
+_DIGITS: Final = (re.compile(r"\d"), regex.compile(r"\d"))  # two Unicode versions, two ideas of what a digit is
+
+
+class _Source:
+    """One recogniser: what its findings are called, their context words, and what a text needs for any."""
+
+    __slots__ = ("_need", "context", "entity", "recogniser")
+
+    def __init__(self, recogniser: Any) -> None:
+        self.recogniser = recogniser
+        self.entity: str = recogniser.supported_entities[0]
+        self.context = frozenset(word.lower() for word in recogniser.context or ())
+        need = _NEEDS.get(type(recogniser).__name__)
+        patterns: tuple[Any, ...] = _DIGITS if need == _DIGIT else (re.compile(need),) if need else ()
+        self._need = patterns
+
+    def possible_in(self, text: str, start: int) -> bool:
+        """Tell whether there is any point in looking."""
+        return not self._need or any(pattern.search(text, start) for pattern in self._need)
+
+
+class Detector:
+    """Finds some entities in texts; safe to use from several threads."""
+
+    def __init__(self, entities: frozenset[str], custom: tuple[Recogniser, ...]) -> None:
+        """Build the recognisers.
+
+        Raises:
+            ValueError: an entity that nobody recognises, or a pattern that cannot be used.
+        """
+        from hoopguard.masking.recognisers import build_recognisers, pending_patterns
+
+        self.recognisers = build_recognisers(entities, custom)
+        self._sources = [_Source(recogniser) for recogniser in self.recognisers]
+        self._pending = Pending(pending_patterns(self.recognisers))
+        self._key = secrets.token_bytes(32)
+        self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
+        self._lock = Lock()
+
+    def detect(self, text: str, *, budget_s: float) -> tuple[Finding, ...]:
+        """Return what Presidio finds in a text, ordered by place.
+
+        Raises:
+            DetectionGaveUp: something did not finish, so the text counts as not looked at.
+        """
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=32).digest()
+        with self._lock:
+            if digest in self._seen:
+                self._seen.move_to_end(digest)
+                return self._seen[digest]
+        findings = self.scan(text, Scan(time.monotonic() + budget_s))
+        if len(findings) <= _MOST_FINDINGS_REMEMBERED:
+            self._remember(digest, findings)
+        return findings
+
+    def scan(self, text: str, scan: Scan) -> tuple[Finding, ...]:
+        """Return what begins at or after ``scan.start``; the text before it is context. Nothing is remembered.
+
+        Raises:
+            DetectionGaveUp: something did not finish.
+        """
+        with scanning(scan):
+            found = [finding for source in self._sources for finding in _findings(source, text, scan)]
+        scan.left_s()
+        return without_contained(found)
+
+    def pending_from(self, text: str, start: int, *, budget_s: float) -> int:
+        """Return the first offset from ``start`` on at which more text could still make a difference.
+
+        Raises:
+            DetectionGaveUp: that could not be told in time.
+        """
+        try:
+            return self._pending.earliest(text, start, budget_s)
+        except TimeoutError as error:
+            raise DetectionGaveUp("a pattern did not finish in time") from error
+
+    def warm_up(self) -> None:
+        """Do what the first text would otherwise wait for: compile, load number metadata, read suffix lists."""
+        text = "mail ann@example.com, call (415) 867-5309, +49 30 123456 or pay 4111 1111 1111 1111, ip 10.0.0.1"
+        self.scan(text, Scan(time.monotonic() + 60))
+        self.pending_from(text, 0, budget_s=60)
+
+    def _remember(self, digest: bytes, findings: tuple[Finding, ...]) -> None:
+        with self._lock:
+            self._seen[digest] = findings
+            while len(self._seen) > _REMEMBERED_TEXTS:
+                self._seen.popitem(last=False)
+
+
+def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:
+    scan.left_s()
+    if not source.possible_in(text, scan.start):
+        return []
+    findings = []
+    for result in source.recogniser.analyze(text, [source.entity], None):
+        score = float(result.score)
+        if source.context and not source.context.isdisjoint(words_up_to(text, result.start)):
+            score = with_context(score)
+        findings.append(Finding(source.entity, result.start, result.end, score))
+    return findings
+
+
+@lru_cache(maxsize=64)
+def detector_for(entities: frozenset[str], custom: tuple[Recogniser, ...]) -> Detector:
+    """Return the one detector for these entities; rules, directions and reloads share it and its memory.
+
+    Raises:
+        ValueError: an entity that nobody recognises, or a pattern that cannot be used.
+    """
+    return Detector(entities, custom)

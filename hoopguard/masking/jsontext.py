@@ -1,0 +1,161 @@
+r"""Masking a JSON text while it is being written, such as the arguments of a tool call.
+
+String literals are decoded (``\u0040`` is an "@"), masked as texts of their own, and encoded again. Structure
+passes. A number is masked as text, and becomes a string if it is no number any more. As soon as the text turns out
+not to be JSON, whatever stands outside of string literals is masked as plain text, to the end.
+"""
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from hoopguard.masking.scan import DetectionGaveUp
+from hoopguard.masking.streaming import TextStream
+
+if TYPE_CHECKING:
+    from hoopguard.masking.masker import Masker
+
+_FOLLOWERS: Final = {
+    "": '{["0',
+    "{": '"}',
+    "[": '{["0]',
+    ",": '{["0',
+    ":": '{["0',
+    '"': ":,]}",
+    "0": ",]}",
+    "}": ",]}",
+    "]": ",]}",
+}
+"""What may come after what (RFC 8259 §2), brackets not counted; ``"`` is a string, ``0`` a number or name."""
+
+_SCALAR: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
+_OUTSIDE: Final = re.compile(r'(?P<space>[ \t\n\r]+)|(?P<mark>[{}\[\],:"])|(?P<run>[^{}\[\],:"]+)')
+_HIGH: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_UNFINISHED: Final = rf"(?P<unfinished>{_HIGH}\Z|(?:{_HIGH})?\\(?:u[0-9a-fA-F]{{0,3}})?\Z)|"
+_INSIDE: Final = (
+    r'(?P<plain>[^"\\]+)|(?P<quote>")|'
+    rf"(?P<pair>{_HIGH}\\u[dD][c-fC-F][0-9a-fA-F]{{2}})|"
+    r"(?P<unicode>\\u[0-9a-fA-F]{4})|"
+    r'(?P<short>\\["\\/bfnrt])|(?P<stray>\\)'
+)
+_INSIDE_SO_FAR: Final = re.compile(_UNFINISHED + _INSIDE)
+_INSIDE_AT_END: Final = re.compile(_INSIDE)
+_TO_ESCAPE: Final = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+
+
+class JsonTextStream:
+    """One JSON text that arrives in pieces; the same interface as :class:`TextStream`."""
+
+    def __init__(self, masker: "Masker") -> None:
+        self._masker = masker
+        self._rest = ""  # an escape that is not complete
+        self._in_string = False
+        self._broken = False
+        self._last = ""
+        self._run = ""
+        self._text: TextStream | None = None
+        self.counts: Counter[str] = Counter()
+
+    def feed(self, delta: str) -> str:
+        """Take the next piece of the JSON text; return what can be shown now.
+
+        Raises:
+            DetectionGaveUp: too much is held, or looking takes too long; the stream must end.
+        """
+        return self._consume(delta, at_end=False)
+
+    def finish(self) -> str:
+        """Say that the text is over; return what was held back.
+
+        Raises:
+            DetectionGaveUp: looking takes too long; what was held must not be shown.
+        """
+        out = self._consume("", at_end=True)
+        if self._run:
+            out += self._end_run("")
+        if self._text is not None:
+            out += self._end_text()
+        return out
+
+    def _consume(self, delta: str, *, at_end: bool) -> str:
+        text, self._rest = self._rest + delta, ""
+        inside = _INSIDE_AT_END if at_end else _INSIDE_SO_FAR
+        out: list[str] = []
+        at = 0
+        while at < len(text):
+            match = (inside if self._in_string else _OUTSIDE).match(text, at)
+            if match is None or match.lastgroup == "unfinished":
+                self._rest = text[at:]
+                break
+            step = self._string_token if self._in_string else self._outside_token
+            out.append(step(match.lastgroup or "", match.group()))
+            at = match.end()
+        return "".join(out)
+
+    def _string_token(self, kind: str, part: str) -> str:
+        if kind == "quote":
+            out = self._end_text() + part
+            self._in_string = False
+            return out
+        decoded = json.loads(f'"{part}"') if kind in ("pair", "unicode", "short") else part
+        return _encoded(self._feed_text(decoded))
+
+    def _outside_token(self, kind: str, part: str) -> str:
+        if self._broken:
+            return self._open_string() if part == '"' else self._feed_text(part)
+        if kind == "run" or (kind == "space" and self._run):
+            self._run += part
+            if len(self._run) > self._masker.max_held_chars:
+                raise DetectionGaveUp("a number or word in a JSON text has no end")
+            return ""
+        if kind == "space":
+            return part
+        return self._mark(part)
+
+    def _mark(self, mark: str) -> str:
+        out = self._end_run(mark) if self._run else ""
+        if not self._broken and mark not in _FOLLOWERS[self._last]:
+            self._broken = True
+        self._last = mark
+        if mark == '"':
+            return out + self._open_string()
+        return out + (self._feed_text(mark) if self._broken else mark)
+
+    def _end_run(self, mark: str) -> str:
+        """Mask what stood between two marks: a number or name, or else the beginning of what is no JSON."""
+        run, self._run = self._run, ""
+        word = run.rstrip(" \t\n\r")
+        fits = "0" in _FOLLOWERS[self._last] and mark in _FOLLOWERS["0"]
+        if not fits or not _SCALAR.fullmatch(word):
+            self._broken = True
+            return self._feed_text(run)
+        self._last = "0"
+        masked = self._masker.mask(word)
+        self.counts.update(masked.counts)
+        value = masked.text if _SCALAR.fullmatch(masked.text) else f'"{_encoded(masked.text)}"'
+        return value + run[len(word) :]
+
+    def _open_string(self) -> str:
+        out = self._end_text()
+        self._in_string = True
+        return out + '"'
+
+    def _feed_text(self, text: str) -> str:
+        if self._text is None:
+            self._text = self._masker.stream()
+        return self._text.feed(text)
+
+    def _end_text(self) -> str:
+        """Finish the text that is being masked, a string's or one outside of strings."""
+        stream, self._text = self._text, None
+        if stream is None:
+            return ""
+        rest = stream.finish()
+        self.counts.update(stream.counts)
+        return _encoded(rest) if self._in_string else rest
+
+
+def _encoded(text: str) -> str:
+    """Return a text as the content of a JSON string literal."""
+    return _TO_ESCAPE.sub(lambda match: json.dumps(match.group())[1:-1], text)

@@ -1,0 +1,102 @@
+"""Phone numbers in a text, by phonenumbers' own matcher, within a pass's time and never giving up silently."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import phonenumbers
+from phonenumbers import phonenumbermatcher, phonenumberutil
+from phonenumbers.phonenumberutil import NumberParseException
+
+from hoopguard.masking.scan import DetectionGaveUp, Scan, current_scan
+
+_upstream: Final[Any] = phonenumbermatcher  # its private names are what the matcher itself uses
+_parsing: Final[Any] = phonenumberutil
+
+MIN_DIGITS: Final = 4
+"""No valid number of any country is shorter (a test asks phonenumbers' metadata)."""
+
+_MAX_DIGITS: Final = 420
+_GAP: Final = _upstream._PUNCTUATION.removesuffix("{0,4}") + "{1,4}"
+PENDING: Final = (
+    rf"(?:{_upstream._LEAD_CLASS}{_upstream._PUNCTUATION}){_upstream._LEAD_LIMIT}"
+    rf"\d{{1,{_MAX_DIGITS}}}(?:{_GAP}\d{{1,{_MAX_DIGITS}}}){{0,20}}"
+    rf"(?:{_parsing._EXTN_PATTERNS_FOR_MATCHING})?(?::[0-5][0-9]|[\s\S])"
+)
+"""A superset of every candidate that phonenumbers looks at, and of the characters after it that it looks at.
+
+phonenumbers' own expression splits a run of digits in exponentially many ways, which must not be explored; blocks
+of digits are therefore taken whole here. After a candidate it looks at one character, or at ":59" after a time.
+"""
+
+
+def find_phone_numbers(text: str, regions: Sequence[str], leniency: int) -> dict[tuple[int, int], str | None]:
+    """Return the spans of phone numbers from the current pass's start on, with each number's region.
+
+    Raises:
+        DetectionGaveUp: phonenumbers gave up, or the time ran out.
+    """
+    scan = current_scan()
+    candidates = _Candidates(text, scan)
+    found: dict[tuple[int, int], str | None] = {}
+    for region in regions:
+        matcher = _Matcher(text, region, leniency, candidates)
+        for match in matcher:
+            found.setdefault((match.start, match.end), region)
+    return found
+
+
+class _Candidates:
+    """What could be a phone number, looked for once for all regions."""
+
+    def __init__(self, text: str, scan: Scan) -> None:
+        self._text = text
+        self._scan = scan
+        self._known: dict[int, re.Match[str] | None] = {}
+
+    @property
+    def start(self) -> int:
+        return self._scan.start
+
+    def after(self, index: int) -> "re.Match[str] | None":
+        """Return the first candidate at or after an offset."""
+        self._scan.left_s()
+        if index in self._known:
+            return self._known[index]
+        match: re.Match[str] | None = _upstream._PATTERN.search(self._text, index)
+        if match is not None:
+            self._scan.spans.append(match.span())
+        self._known[index] = match
+        return match
+
+
+class _Matcher(phonenumbers.PhoneNumberMatcher):
+    """phonenumbers' matcher with a deadline; where the original stops trying, this one raises."""
+
+    def __init__(self, text: str, region: str, leniency: int, candidates: _Candidates) -> None:
+        super().__init__(text, region, leniency=leniency)
+        self._candidates = candidates
+        self._search_index = candidates.start
+
+    def _find(self, index: int) -> Any:
+        """Return the next phone number at or after an offset, as the original does."""
+        match = self._candidates.after(index)
+        while match is not None:
+            candidate = self._trim_after_first_match(_parsing._SECOND_NUMBER_START_PATTERN, match.group())
+            found = self._look_at(candidate, match.start())
+            if self._max_tries <= 0:
+                raise DetectionGaveUp("too many numbers that could be phone numbers")
+            if found is not None:
+                return found
+            match = self._candidates.after(match.start() + len(candidate))
+        return None
+
+    def _look_at(self, candidate: str, start: int) -> Any:
+        if sum(map(str.isdigit, candidate)) < MIN_DIGITS:
+            return None
+        try:
+            found = self._extract_match(candidate, start)
+        except NumberParseException:
+            return None
+        self._max_tries -= found is None
+        return found

@@ -1,0 +1,195 @@
+"""The Presidio recognisers that hoopguard uses, built in code, offline and failing closed.
+
+Importing this module imports Presidio (some 4 s), so nothing imports it before masking is needed.
+"""
+
+import inspect
+import logging
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+
+import presidio_analyzer.predefined_recognizers as predefined
+import regex
+import tldextract
+from presidio_analyzer import EntityRecognizer, Pattern, PatternRecognizer, RecognizerResult
+from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
+
+from hoopguard.masking.phone import PENDING as PENDING_PHONE
+from hoopguard.masking.phone import find_phone_numbers
+from hoopguard.masking.scan import GuardedPattern
+from hoopguard.policy.model import Recogniser
+
+CUSTOM_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
+"""Presidio's own default; the operator's patterns match whatever the case."""
+
+NEED_A_MODEL: Final = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "NRP", "AGE", "ID", "EMAIL", "GPE", "ORG"})
+
+
+def _silence() -> None:
+    """Keep Presidio's loggers from writing raw values (the IBAN recogniser does, at ERROR)."""
+    for name in ("presidio-analyzer", "presidio-anonymizer", "decision_process"):
+        logging.getLogger(name).addFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
+
+
+_silence()
+
+
+class OfflineEmailRecognizer(EmailRecognizer):
+    """Presidio's e-mail recogniser with the public-suffix list that ships with tldextract."""
+
+    _suffixes = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), fallback_to_snapshot=True)
+
+    def validate_result(self, pattern_text: str) -> bool:
+        """Tell whether the host part ends in a public suffix."""
+        return bool(self._suffixes(pattern_text).fqdn)
+
+
+class GuardedPhoneRecognizer(PhoneRecognizer):
+    """Presidio's phone recogniser, refusing where phonenumbers gives up."""
+
+    # Presidio's default regions, less "UK" and "FE", which phonenumbers does not know: they find only what has
+    # a leading plus, which every region finds.
+    REGIONS: Final = ("US", "DE", "IL", "IN", "CA", "BR")
+
+    def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        """Return the phone numbers of all regions."""
+        found = find_phone_numbers(text, self.REGIONS, self.leniency or 0)
+        build: Any = self._get_recognizer_result
+        results = [build(_Span(*span), text, region, nlp_artifacts) for span, region in found.items()]
+        return self.remove_duplicates(results)
+
+
+class _Span:
+    __slots__ = ("end", "start")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+
+
+class GuardedIbanRecognizer(IbanRecognizer):
+    """Presidio's IBAN recogniser; the original compiles its pattern where no guard can reach it."""
+
+    def analyze(
+        self, text: str, entities: Sequence[str], nlp_artifacts: Any = None, regex_flags: int | None = None
+    ) -> list[RecognizerResult]:
+        """Return each match's longest part that has a valid checksum."""
+        results = []
+        for pattern in vars(self)["patterns"]:
+            for match in pattern.compiled_regex.finditer(text):
+                result = self._longest_valid(match, text, pattern)
+                if result is not None:
+                    results.append(result)
+        return results
+
+    def _longest_valid(self, match: Any, text: str, pattern: Pattern) -> RecognizerResult | None:
+        start = match.start()
+        for group in (3, 2, 1):
+            end = match.end(group) if match.end(group) > 0 else match.end()
+            valid = self.validate_result(text[start:end])
+            if valid is False:
+                continue
+            score = pattern.score if valid is None else self.MAX_SCORE
+            return _result(self, start, end, score, pattern)
+        return None
+
+
+def _result(recogniser: Any, start: int, end: int, score: float, pattern: Pattern) -> RecognizerResult:
+    explanation = PatternRecognizer.build_regex_explanation(
+        recogniser.name, pattern.name, pattern.regex, score, False, recogniser.global_regex_flags
+    )
+    metadata = {
+        RecognizerResult.RECOGNIZER_NAME_KEY: recogniser.name,
+        RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: recogniser.id,
+    }
+    return RecognizerResult(recogniser.supported_entities[0], start, end, score, explanation, metadata)
+
+
+_OURS: Final[dict[str, Any]] = {
+    "EMAIL_ADDRESS": OfflineEmailRecognizer,
+    "IBAN_CODE": GuardedIbanRecognizer,
+    "PHONE_NUMBER": GuardedPhoneRecognizer,
+}
+
+
+@cache
+def catalogue() -> dict[str, Any]:
+    """Return every entity that Presidio recognises in English without a model, and the class that does."""
+    found: dict[str, Any] = {}
+    for candidate in vars(predefined).values():
+        if inspect.isclass(candidate) and issubclass(candidate, PatternRecognizer):
+            parameters = inspect.signature(candidate).parameters
+            if parameters["supported_language"].default == "en" and "supported_entity" in parameters:
+                found[parameters["supported_entity"].default] = candidate
+    return dict(sorted((found | _OURS).items()))
+
+
+def build_recognisers(entities: frozenset[str], custom: Sequence[Recogniser]) -> tuple[EntityRecognizer, ...]:
+    """Return the recognisers for some entities, Presidio's first.
+
+    Raises:
+        ValueError: an entity that nobody recognises, or a pattern that cannot be used.
+    """
+    own = {recogniser.entity for recogniser in custom}
+    for entity in sorted(entities - own - catalogue().keys()):
+        raise ValueError(_unknown(entity, own))
+    built_in = [_guard(catalogue()[entity]()) for entity in sorted(entities & catalogue().keys())]
+    return (*built_in, *(_custom(recogniser) for recogniser in custom if recogniser.entity in entities))
+
+
+def _unknown(entity: str, own: set[str]) -> str:
+    known = ", ".join([*sorted(own), *catalogue()])
+    if entity in NEED_A_MODEL:
+        return f"entity {entity} needs a language model, and none is configured; without one: {known}"
+    return f"no recogniser finds the entity {entity}; known are {known}"
+
+
+def _custom(recogniser: Recogniser) -> EntityRecognizer:
+    try:
+        built = PatternRecognizer(
+            supported_entity=recogniser.entity,
+            name=recogniser.name,
+            patterns=[Pattern(recogniser.name, pattern, recogniser.score) for pattern in recogniser.patterns],
+            deny_list=list(recogniser.deny_list),
+            deny_list_score=recogniser.score,
+            context=list(recogniser.context),
+            global_regex_flags=CUSTOM_FLAGS,
+        )
+        return _guard(built)
+    except (ValueError, regex.error) as error:
+        raise ValueError(f"recogniser {recogniser.name}: {error}") from error
+
+
+def _guard(recogniser: Any) -> EntityRecognizer:
+    """Give a recogniser its own patterns, compiled and guarded; Presidio's are shared by all instances."""
+    built: EntityRecognizer = recogniser
+    if isinstance(built, PatternRecognizer):
+        recogniser.patterns = [_guarded(pattern, recogniser.global_regex_flags) for pattern in recogniser.patterns]
+    return built
+
+
+def _guarded(pattern: Any, flags: int) -> Any:
+    compiled = regex.compile(pattern.regex, flags)
+    if compiled.match("") is not None:
+        raise ValueError(f"the pattern {pattern.regex!r} matches the empty text, so it would match everywhere")
+    own: Any = Pattern(pattern.name, pattern.regex, pattern.score)
+    own.compiled_regex = GuardedPattern(compiled)
+    own.compiled_with_flags = flags
+    return own
+
+
+def pending_patterns(recognisers: Sequence[EntityRecognizer]) -> list[tuple[str, int]]:
+    """Return the source and flags of every pattern that tells what a text could still become."""
+    found: list[tuple[str, int]] = []
+    for recogniser in recognisers:
+        if isinstance(recogniser, PatternRecognizer):
+            flags = recogniser.global_regex_flags or 0
+            found.extend((pattern.regex, flags) for pattern in vars(recogniser)["patterns"])
+        elif isinstance(recogniser, PhoneRecognizer):
+            found.append((PENDING_PHONE, regex.IGNORECASE))
+    return found

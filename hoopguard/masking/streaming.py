@@ -1,0 +1,115 @@
+"""Masking a text while it is being written: the same result as on the whole, holding back as little as possible.
+
+A stream knows three offsets into its window. Everything before ``released`` has been given out. From
+``scan_from`` on (at or before ``released``) patterns are searched: no raw match crosses it, so every pattern finds
+from there what it would find on the whole text. What stands before it is kept only for look-behinds and context
+words. From ``pending`` on, text that is yet to come can change what is found; before it nothing can.
+"""
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from hoopguard.masking.findings import left_context, word_is_open
+from hoopguard.masking.operators import merge
+from hoopguard.masking.scan import DetectionGaveUp, Scan
+
+if TYPE_CHECKING:
+    from hoopguard.masking.masker import Masker
+
+_CONTEXT_TO_TRIM: Final = 256
+_FAIR_FEED_S: Final = 0.05
+_FAIR_CHARS_PER_S: Final = 10_000
+_MOST_DEBT_S: Final = 3.0
+
+
+class TextStream:
+    """One text that arrives in pieces; ``feed`` gives back what is safe to show, ``finish`` the rest."""
+
+    def __init__(self, masker: "Masker") -> None:
+        self._masker = masker
+        self._window = ""
+        self._scan_from = 0
+        self._released = 0
+        self._pending = 0
+        self._debt_s = 0.0
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def held_chars(self) -> int:
+        """Return how many characters are held back."""
+        return len(self._window) - self._released
+
+    def feed(self, delta: str) -> str:
+        """Take the next piece of the text; return what can be shown now.
+
+        Raises:
+            DetectionGaveUp: too much is held, or looking takes too long; the stream must end.
+        """
+        if not delta:
+            return ""
+        began = time.monotonic()
+        self._window += delta
+        budget_s = self._budget_s()
+        self._pending = self._masker.detector.pending_from(self._window, self._pending, budget_s=budget_s)
+        out = self._advance(budget_s) if self._pending > self._released else ""
+        self._charge(time.monotonic() - began - len(delta) / _FAIR_CHARS_PER_S)
+        return out
+
+    def finish(self) -> str:
+        """Say that the text is over; return what was held back.
+
+        Raises:
+            DetectionGaveUp: looking takes too long; what was held must not be shown.
+        """
+        self._pending = len(self._window)
+        return self._advance(self._budget_s(), whole=True)
+
+    def _advance(self, budget_s: float, *, whole: bool = False) -> str:
+        text = self._window
+        scan = Scan(time.monotonic() + budget_s, self._scan_from)
+        findings = self._masker.detector.scan(text, scan)
+        certain = self._pending
+        if not whole:
+            # A finding's context words include the word it begins in, which may not be complete.
+            unsure = (f.start for f in findings if self._released <= f.start < certain and word_is_open(text, f.start))
+            certain = min(unsure, default=certain)
+        spans = merge(self._masker.claims(f for f in findings if self._released <= f.start < certain))
+        release = certain
+        if spans and spans[-1].end > release and not whole:
+            release = spans.pop().start
+        out = self._masker.render(text, self._released, release, spans, self.counts)
+        self._move_to(release, scan.spans)
+        return out
+
+    def _move_to(self, release: int, raw_matches: list[tuple[int, int]]) -> None:
+        self._released = max(release, self._released)
+        clean = self._released
+        for start, end in sorted(raw_matches, key=_end, reverse=True):
+            if start < clean < end:
+                clean = start
+        self._scan_from = clean
+        if clean > _CONTEXT_TO_TRIM:
+            cut = left_context(self._window, clean)
+            self._window = self._window[cut:]
+            self._scan_from -= cut
+            self._released -= cut
+            self._pending -= cut
+
+    def _budget_s(self) -> float:
+        return 1.0 + (len(self._window) - self._scan_from) / _FAIR_CHARS_PER_S
+
+    def _charge(self, over_s: float) -> None:
+        """Bound what the stream holds and how long it keeps everybody else waiting."""
+        limit = self._masker.max_held_chars
+        if self.held_chars > limit:
+            raise DetectionGaveUp(f"more than {limit} characters would have to be held back")
+        if len(self._window) > 4 * limit + _CONTEXT_TO_TRIM:
+            raise DetectionGaveUp("the text has no place where it could be cut")
+        self._debt_s += max(0.0, over_s - _FAIR_FEED_S)
+        if self._debt_s > _MOST_DEBT_S:
+            raise DetectionGaveUp("the text takes too long to look at")
+
+
+def _end(span: tuple[int, int]) -> int:
+    return span[1]
