@@ -69,6 +69,8 @@ class ChainWalk:
             if self._line is not None:
                 self._judge(self._line, named=_names(line.entry, self._line))
             self._line = line
+            if line.entry is not None:
+                self._each(line.entry)
             step(len(raw))
 
     def finish(self) -> None:
@@ -99,8 +101,6 @@ class ChainWalk:
         if self._head is not None and self._place == self._head.size - 1:
             self._headed = line.leaf
         self._exchange = line.exchange
-        if entry is not None:
-            self._each(entry)
 
     def _explain_break(self, seq: int, expected: int, line: _Line) -> None:
         """Say why a line that the next one vouches for does not continue the one before it."""
