@@ -35,7 +35,7 @@ _EXITS = (
     "2 the command or its input cannot be used."
 )
 
-ApprovalId = Annotated[str, typer.Argument(metavar="ID", help="The approval's id, such as ap-k3v9x2m7qd.")]
+ApprovalId = Annotated[str, typer.Argument(metavar="ID", help="The approval's id, such as ap-k3v5x2m7qd.")]
 Note = Annotated[str, typer.Option("--note", help="Why; kept with the decision.")]
 TokenFile = Annotated[
     Path | None,
@@ -52,8 +52,8 @@ def add_to(app: typer.Typer) -> None:
     commands = typer.Typer(help=f"See and decide what waits for a human's agreement. {_PROOF}", epilog=_EXITS)
     commands.command("list", epilog=_EXITS)(list_approvals)
     commands.command("show", epilog=_EXITS)(show)
-    commands.command("approve", help=f"Agree to one request. {_PROOF}", epilog=_EXITS)(approve)
-    commands.command("deny", help=f"Refuse one request, at once. {_PROOF}", epilog=_EXITS)(deny)
+    for command, effect in ((approve, "Agree to one request."), (deny, "Refuse one request, at once.")):
+        commands.command(help=f"{effect} {_PROOF}", short_help=effect, epilog=_EXITS)(command)
     app.add_typer(commands, name="approvals", no_args_is_help=True)
 
 
@@ -93,7 +93,8 @@ def show(approval_id: ApprovalId, policy: PolicyOption = DEFAULT_POLICY, json_wa
         _print_ascii_json(as_json(approval, now))
         return
     for line in lines(approval, now):
-        say(line)
+        # Not through rich: it would turn a preview's ":smile:" into something else.
+        typer.echo(line)
 
 
 def approve(
