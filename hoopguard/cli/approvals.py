@@ -113,10 +113,12 @@ def deny(
 
 def _decide(approval_id: str, verdict: "Verdict", note: str, token_file: Path | None, policy: Path) -> None:
     from hoopguard.approval.rendering import standing, visible
-    from hoopguard.approval.service import UnknownApprovalError
+    from hoopguard.approval.service import MAX_NOTE_CHARS, UnknownApprovalError
     from hoopguard.approval.states import DecisionRefusedError
     from hoopguard.policy import load_policy
 
+    if len(note) > MAX_NOTE_CHARS:
+        fail(f"expected a note of at most {MAX_NOTE_CHARS} characters")
     loaded = load_policy(policy)
     rules = loaded.policy.approvals
     with _approvals(loaded, read_only=False) as approvals:

@@ -36,9 +36,13 @@ def sqlite_engine(file: Path, *, read_only: bool = False) -> Engine:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("PRAGMA foreign_keys = ON")
-        # Not NORMAL: after a power cut, a grant that was spent must not be unspent.
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            # Not NORMAL: after a power cut, a grant that was spent must not be unspent.
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, max_overflow=64)
