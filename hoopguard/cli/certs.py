@@ -15,7 +15,6 @@ from hoopguard.cli.output import (
     complain,
     fail,
     print_json,
-    print_rows,
     say,
 )
 
@@ -140,12 +139,14 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    rows = [
-        ("subject", facts["subject"]),
-        ("SHA-256 fingerprint", facts["fingerprint"]),
-        ("expires", facts["expires"]),
-        ("can speak for", ", ".join(facts["permitted_hosts"]) or "no host"),
-    ]
-    if facts["unlisted_hosts"]:
-        rows.append(("of these not in the policy", ", ".join(facts["unlisted_hosts"])))
-    print_rows(("CA", facts["folder"]), rows)
+    lines = {
+        "folder": facts["folder"],
+        "subject": facts["subject"],
+        "SHA-256 fingerprint": facts["fingerprint"],
+        "expires": facts["expires"],
+        "can speak for": ", ".join(facts["permitted_hosts"]) or "no host",
+        "not in the policy": ", ".join(facts["unlisted_hosts"]),
+    }
+    for name, value in lines.items():
+        if value:
+            say(f"{name + ':':<21}{value}")

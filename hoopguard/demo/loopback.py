@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import ssl
 import sys
@@ -91,7 +92,8 @@ class LoopbackServer(ABC):
 
         asyncio.run(self._serve(tell))
         if failed:
-            print(f"error: cannot listen on {LOOPBACK}:{self.port}: {failed[0].strerror}", file=sys.stderr)
+            reason = os.strerror(failed[0].errno or 0)
+            print(f"error: cannot listen on {LOOPBACK}:{self.port}: {reason}", file=sys.stderr)
         return 2 if failed else 0
 
     async def _serve(self, tell: Callable[[OSError | None], None]) -> None:
