@@ -1,6 +1,8 @@
 """Asking, deciding and going through, as the gateway and the reviewers do it."""
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,6 +169,13 @@ def test_a_caller_that_hangs_up_cancels(approvals: Approvals) -> None:
     second = decided(approvals, ask())
     assert not approvals.cancel(second.id, NOW)
     assert approvals.claim(ask(), NOW).kind == "granted"
+
+
+async def test_fifty_coroutines_that_claim_one_grant_get_it_once(approvals: Approvals) -> None:
+    """Of fifty requests held in one gateway, one gets a once-only grant and the others find it spent."""
+    decided(approvals, ask())
+    claims = await asyncio.gather(*(asyncio.to_thread(approvals.claim, ask(), NOW) for _ in range(50)))
+    assert Counter(claim.kind for claim in claims) == {"granted": 1, "new": 49}
 
 
 def test_several_rules_are_granted_together_or_not_at_all(approvals: Approvals) -> None:
