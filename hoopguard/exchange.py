@@ -31,10 +31,63 @@ class HasMetadata(Protocol):
     metadata: dict[str, Any]
 
 
-class Exchange:
-    """One request and its answer; shared by all stations, and the only thing they share."""
+class Refused(Exception):
+    """A station's decision that this exchange goes no further; the caller is told in their API's words.
 
-    __slots__ = ("__weakref__", "answer_format", "body", "connection", "facts", "format", "policy", "principal", "tap")
+    ``status`` is chosen so that SDKs do not blindly retry, ``code`` is stable, ``message`` says what to do
+    next and holds no secret, ``more`` is what a program may need.
+    """
+
+    def __init__(self, status: int, code: str, message: str, outcome: Outcome = "rejected", **more: Any) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.outcome = outcome
+        self.more = more
+
+
+class Relay(Protocol):
+    """A streamed answer on its way to the caller."""
+
+    over: bool
+
+    def cut(self, reason: str) -> bytes:
+        """End the stream after the model broke it off; return the last bytes for the caller."""
+        ...
+
+
+class Exchange:
+    """One request and its answer; shared by all stations, and the only thing they share.
+
+    Beside the ``facts``, which are recorded, it carries what lives only while the request does: the
+    ``policy`` it began under, its ``principal``, ``target``, ``connection`` and wire ``format``; the parsed request
+    ``body`` and ``answer``; the ``stages`` that a streamed answer passes, and the ``relay`` that moves it;
+    ``drop_repeats`` when what says a text again (log probabilities) must go; ``sent``, the bytes
+    of a stream that the caller got; ``redact``, which hides personal data in a text shown to others; ``refusal``, what
+    the caller is told. ``cleared`` is set by the gate alone: without it nothing is sent to the model.
+    ``settled`` once the outcome is recorded.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "answer",
+        "body",
+        "cleared",
+        "connection",
+        "drop_repeats",
+        "facts",
+        "format",
+        "policy",
+        "principal",
+        "redact",
+        "refusal",
+        "relay",
+        "sent",
+        "settled",
+        "stages",
+        "target",
+    )
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {
@@ -56,11 +109,19 @@ class Exchange:
         }
         self.policy: Any = None
         self.principal: Any = None
+        self.target: Any = None
         self.connection: Any = None
         self.format: Any = None
         self.body: Any = None
-        self.answer_format: Any = None
-        self.tap: Callable[[bytes], None] | None = None
+        self.answer: Any = None
+        self.stages: list[Any] = []
+        self.relay: Relay | None = None
+        self.redact: Callable[[str], str] | None = None
+        self.sent: bytearray | None = None
+        self.refusal: Refused | None = None
+        self.drop_repeats = False
+        self.cleared = False
+        self.settled = False
 
     @classmethod
     def begin(cls, flow: HasMetadata) -> "Exchange":

@@ -5,7 +5,7 @@ arguments of tool call 1, …). Stages transform a channel's text piece by piece
 it back; what they held comes out before the event that finishes the choice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, Protocol
@@ -81,8 +81,7 @@ class AnswerStream:
 
     shape: StreamShape
     stages: Sequence[Stage]
-    masking: bool
-    on_text: Callable[[], None] = lambda: None
+    drop_repeats: bool
     ended: bool = False
     _parser: EventParser = field(default_factory=EventParser)
     _open: dict[Channel, bool] = field(default_factory=dict)
@@ -123,7 +122,7 @@ class AnswerStream:
             self.ended = True
             return self._flush(list(self._open)) + Event(_DONE).encode()
         body = _parse(event.data)
-        if self.masking:
+        if self.drop_repeats:
             drop_repeats(body, self.shape.fields)
         found: dict[Channel, _Found] = {}
         self._walk(body, (), (), found, 0)
@@ -159,8 +158,6 @@ class AnswerStream:
     def _feed(self, channel: Channel, text: str) -> str:
         for stage in self.stages:
             text = stage.feed(channel, text)
-        if text:
-            self.on_text()
         return text
 
     def _finish(self, channel: Channel) -> str:

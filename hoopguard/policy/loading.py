@@ -26,13 +26,19 @@ class PolicyError(Exception):
         self.expected = expected
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadedPolicy:
-    """A policy together with the file it came from and the digest of that file's bytes."""
+    """A policy together with the file it came from and the digest of that file's bytes, by which it is equal."""
 
     policy: Policy
     file: Path
     digest: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LoadedPolicy) and (self.file, self.digest) == (other.file, other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @property
     def state(self) -> Path:

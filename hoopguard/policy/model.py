@@ -138,7 +138,6 @@ class Connection(Table):
     routes: Words = ("chat/completions", "completions", "models")
     credential: Credential | None = None
     ca: str | None = None
-    connect_timeout_s: Annotated[DurationS, Field(alias="connect_timeout", gt=0)] = 10.0
     answer_timeout_s: Annotated[DurationS, Field(alias="answer_timeout", gt=0)] = 600.0
     allow: tuple[Allow, ...] = Field(min_length=1)
 

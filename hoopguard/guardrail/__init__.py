@@ -1,0 +1,1 @@
+"""What may be said: words and patterns, on requests and answers."""

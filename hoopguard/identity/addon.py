@@ -1,0 +1,193 @@
+"""Who is asking, of which model, and may they? The caller's credential ends here."""
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from mitmproxy import connection, http
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from hoopguard.exchange import Exchange, Refused
+from hoopguard.identity.credentials import CREDENTIAL_HEADERS, find_credential
+from hoopguard.identity.permissions import permit
+from hoopguard.identity.principal import Principal
+from hoopguard.identity.routing import Target, by_host, find_target, split_host
+from hoopguard.identity.verify import IssuerUnavailable, TokenRejected, TokenVerifier
+from hoopguard.payload import coding, strict_json
+from hoopguard.payload.coding import BodyTooLarge
+from hoopguard.payload.fields import Uninspectable
+from hoopguard.policy import LoadedPolicy, PolicyHolder
+
+_log = logging.getLogger(__name__)
+
+_REQUEST_HEADERS: Final = frozenset({b"accept", b"content-type", b"user-agent", b"traceparent", b"tracestate"})
+"""What a model server gets of the caller's headers; the rest is the caller's own business."""
+
+_RESPONSE_HEADERS: Final = frozenset(
+    {"content-type", "content-encoding", "content-length", "transfer-encoding", "cache-control", "retry-after"}
+)
+"""What a caller gets of the model's headers."""
+
+_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;.*)?", re.IGNORECASE)
+_TUNNEL_PORTS: Final = frozenset({443})
+_HOW_TO: Final = (
+    'Send it as "Authorization: Bearer <token>" (an SDK\'s api_key), as x-api-key, '
+    "or as the proxy's password in HTTPS_PROXY."
+)
+
+
+class Identity:
+    """Tie every request to a principal, a connection, a route and a model, or refuse it."""
+
+    name = "identity"
+
+    def __init__(self, policy: PolicyHolder) -> None:
+        self._policy = policy
+        self._verifier = TokenVerifier(policy.current.policy.issuers)
+        self._verifier_of = policy.current.digest
+        self._tunnels: dict[str, tuple[str, str]] = {}
+
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Open a tunnel for a known caller to a listed host; what is in it is looked at request by request."""
+        loaded = await self._policy.refresh()
+        token = find_credential(_lowered(flow.request.headers), ("proxy-authorization",))
+        await self._authenticate(loaded, token, missing=407)
+        host = flow.request.host.lower()
+        if by_host(loaded.policy.connections, host) is None or flow.request.port not in _TUNNEL_PORTS:
+            raise Refused(403, "hoopguard_unknown_host", "The policy lists no model server at this host and port.")
+        self._tunnels[flow.client_conn.id] = (host, token or "")
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        """Forget the tunnel."""
+        self._tunnels.pop(client.id, None)
+
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Authenticate the caller and find what they want to reach, before the body is read."""
+        exchange = Exchange.of(flow)
+        loaded: LoadedPolicy = exchange.policy
+        headers = _lowered(flow.request.headers)
+        tunnel = self._tunnels.get(flow.client_conn.id)
+        token = tunnel[1] if tunnel else find_credential(headers)
+        forward = not isinstance(flow.client_conn.proxy_mode, ReverseMode)
+        missing = 407 if forward and not tunnel else 401
+        principal = await self._authenticate(loaded, token, missing)
+        exchange.principal = principal
+        exchange.facts["principal"] = principal.facts()
+        _refuse_upgrades(headers)
+        host, default = _named_host(flow, tunnel), _listener_upstream(flow)
+        target = find_target(loaded.policy.connections, flow.request.method, flow.request.path, host, default)
+        exchange.target = target
+        exchange.connection, exchange.format = target.connection, target.format
+        exchange.facts["connection"] = target.connection.name
+        exchange.facts["route"] = target.format.name
+        allowed = permit(target.connection, principal, target.format.name, None)
+        if not allowed.allowed:
+            raise Refused(403, "hoopguard_not_permitted", allowed.reason)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Read the body as its route demands, check the model, and put the connection's credential in."""
+        exchange = Exchange.of(flow)
+        try:
+            exchange.body = self._body(flow, exchange)
+            model = exchange.format.model(exchange.body)
+        except BodyTooLarge as error:
+            raise Refused(413, "hoopguard_body_too_large", f"{error}.") from error
+        except Uninspectable as error:
+            raise Refused(400, "hoopguard_uninspectable", f"{error}.") from error
+        except strict_json.BodyError as error:
+            raise Refused(400, "hoopguard_bad_body", f"{error}.") from error
+        exchange.facts["model"] = (model or "")[:256]
+        allowed = permit(exchange.connection, exchange.principal, exchange.format.name, model)
+        if not allowed.allowed:
+            raise Refused(403, "hoopguard_not_permitted", allowed.reason)
+        _readdress(flow, exchange.target, exchange.id)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Let only those of the model's headers out that say something of the answer's form."""
+        if flow.response is None:
+            return
+        for name in {header.lower() for header in flow.response.headers}:
+            if name not in _RESPONSE_HEADERS:
+                del flow.response.headers[name]
+        flow.response.headers["hoopguard-exchange"] = Exchange.of(flow).id
+
+    async def done(self) -> None:
+        """Close the connections to the providers."""
+        await self._verifier.aclose()
+
+    async def _authenticate(self, loaded: LoadedPolicy, token: str | None, missing: int) -> Principal:
+        if loaded.digest != self._verifier_of:
+            self._verifier = self._verifier.renewed(loaded.policy.issuers)
+            self._verifier_of = loaded.digest
+        if token is None:
+            raise Refused(missing, "hoopguard_no_credential", f"A token is required. {_HOW_TO}")
+        try:
+            return await self._verifier.verify(token, time.time())
+        except TokenRejected as error:
+            raise Refused(missing, "hoopguard_bad_token", f"The token was not accepted: {error}.") from error
+        except IssuerUnavailable as error:
+            _log.warning("a token was refused: %s", error)
+            message = "The token's issuer cannot be reached just now, so it cannot be verified; try again soon."
+            raise Refused(503, "hoopguard_issuer_unavailable", message, "failed") from error
+
+    def _body(self, flow: http.HTTPFlow, exchange: Exchange) -> object:
+        raw = flow.request.raw_content or b""
+        if not exchange.format.has_body:
+            if raw:
+                raise strict_json.BodyError("this route takes no body")
+            return None
+        if not _JSON.fullmatch(flow.request.headers.get("content-type", "")):
+            raise strict_json.BodyError("the content type has to be application/json")
+        limit = exchange.policy.policy.gateway.max_body_bytes
+        return strict_json.parse(coding.decode(raw, flow.request.headers.get("content-encoding"), limit))
+
+
+def _lowered(headers: http.Headers) -> Mapping[str, str]:
+    """Return the headers by lower-case name; of a credential given twice, none is taken.
+
+    Raises:
+        Refused: a header that decides something stands there twice.
+    """
+    for name in (*CREDENTIAL_HEADERS, "host", "content-encoding", "content-type"):
+        if len(headers.get_all(name)) > 1:
+            raise Refused(400, "hoopguard_ambiguous", f"The header {name} is there more than once.")
+    return {name.lower(): headers[name] for name in headers}
+
+
+def _refuse_upgrades(headers: Mapping[str, str]) -> None:
+    if "upgrade" in headers:
+        raise Refused(403, "hoopguard_upgrade_refused", "Changing the protocol (Upgrade) is not allowed here.")
+
+
+def _named_host(flow: http.HTTPFlow, tunnel: tuple[str, str] | None) -> str:
+    """Return the host that the caller names; every place that names one has to agree."""
+    header = split_host(flow.request.host_header or "")
+    if isinstance(flow.client_conn.proxy_mode, ReverseMode):
+        return header
+    names = {flow.request.host.lower(), header, *([tunnel[0]] if tunnel else [])}
+    if flow.client_conn.sni:
+        names.add(flow.client_conn.sni.lower())
+    if len(names) != 1:
+        raise Refused(400, "hoopguard_ambiguous", "CONNECT, TLS server name, URL and Host header name different hosts.")
+    return header
+
+
+def _listener_upstream(flow: http.HTTPFlow) -> tuple[str, int] | None:
+    mode = flow.client_conn.proxy_mode
+    return (mode.address[0], mode.address[1]) if isinstance(mode, ReverseMode) else None
+
+
+def _readdress(flow: http.HTTPFlow, target: Target, exchange_id: str) -> None:
+    """Turn the request to the model server, as the gateway's own and with nothing of the caller's in it."""
+    request = flow.request
+    kept = [field for field in request.headers.fields if field[0].lower() in _REQUEST_HEADERS]
+    request.headers = http.Headers(kept)
+    request.scheme, request.host, request.port, request.path = target.scheme, target.host, target.port, target.path
+    request.host_header = target.authority
+    request.headers["accept-encoding"] = "identity"
+    request.headers["hoopguard-exchange"] = exchange_id
+    credential = target.connection.credential
+    if credential is not None:
+        request.headers[credential.header] = credential.value.reveal()
