@@ -44,18 +44,14 @@ class ChainWalk:
         self._exchange = ""
         self._line: _Line | None = None
         self._headed: str | None = None
+        self.leaf = GENESIS
         self.problems: list[Problem] = []
         self.torn_bytes = 0
 
     @property
     def size(self) -> int:
-        """Return the number of entries that there should be by what was walked over."""
-        return self._place + (2 if self._line else 1)
-
-    @property
-    def leaf(self) -> str:
-        """Return the last line's leaf hash."""
-        return self._line.leaf if self._line else GENESIS
+        """Return the number of entries that there should be by the lines judged so far."""
+        return self._place + 1
 
     def advance(self, step: Callable[[int], None]) -> None:
         """Walk over the whole lines that are there now, telling ``step`` their bytes."""
@@ -77,14 +73,13 @@ class ChainWalk:
         """Judge the last line and the ledger's end by the head, which was read before the walk."""
         head, line = self._head, self._line
         if line is not None:
-            named = head is None or head.size != self.size or head.leaf == line.leaf
+            named = head is None or head.size != self.size + 1 or head.leaf == line.leaf
             self._judge(line, named=named)
             if line.linked and not named:
                 self._blame("changed", self._place, line, "is not the one that the head names: one of them was changed")
-        size = self._place + 1
-        if head is not None and head.size > size:
-            self._missing(size, head.size - 1)
-        elif head is not None and 0 < head.size < size and self._headed != head.leaf:
+        if head is not None and head.size > self.size:
+            self._missing(self.size, head.size - 1)
+        elif head is not None and 0 < head.size < self.size and self._headed != head.leaf:
             self.problems.append(Problem("head", "ledger/head", "", f"does not name entry {head.size - 1} as it is"))
 
     def _judge(self, line: _Line, *, named: bool) -> None:
@@ -100,7 +95,7 @@ class ChainWalk:
             self._place, self._blamed = entry.seq, False
         if self._head is not None and self._place == self._head.size - 1:
             self._headed = line.leaf
-        self._exchange = line.exchange
+        self._exchange, self.leaf = line.exchange, line.leaf
 
     def _explain_break(self, seq: int, expected: int, line: _Line) -> None:
         """Say why a line that the next one vouches for does not continue the one before it."""

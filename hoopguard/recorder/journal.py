@@ -210,7 +210,7 @@ class Journal:
             job.error = RecordError(message)
             job.error.__cause__ = error
             if job.type == "outcome" and job.exchange not in books.opened:
-                late = {**job.data, "unrecorded": plain(message)}
+                late = {"unrecorded": plain(message), **job.data}
                 self._owed[job.exchange] = Job(job.time_us, "outcome", job.exchange, late, job.session)
         try:
             self._take_back()
