@@ -185,24 +185,25 @@ def _key_usage() -> x509.KeyUsage:
 
 
 def _constraints(hosts: Sequence[str]) -> x509.NameConstraints:
-    permitted: list[x509.GeneralName] = [_general_name(host) for host in dict.fromkeys(hosts)] or [
-        x509.DNSName(NO_HOST)
-    ]
-    names = [name.value for name in permitted if isinstance(name, x509.DNSName)]
+    names = list(dict.fromkeys(hosts or (NO_HOST,)))
+    networks = [network for name in names if (network := _as_network(name))]
+    # An address is permitted as a name too: OpenSSL reads one in a certificate's common name that way. It also
+    # means that there is always a permitted DNS name, without which every DNS name would be permitted.
+    permitted = [*(x509.DNSName(name) for name in names), *(x509.IPAddress(network) for network in networks)]
     # A leading dot means "at least one more label" to OpenSSL, Go, NSS and rustls; others ignore such an exclusion.
     excluded: list[x509.GeneralName] = [
         x509.DNSName(f".{name}") for name in names if not any(other.endswith(f".{name}") for other in names)
     ]
-    if len(names) == len(permitted):
+    if not networks:
         excluded += [x509.IPAddress(network) for network in _EVERY_ADDRESS]
     return x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=excluded)
 
 
-def _general_name(host: str) -> x509.GeneralName:
+def _as_network(host: str) -> IPv4Network | IPv6Network | None:
     try:
-        return x509.IPAddress(ip_network(ip_address(host)))
+        return ip_network(ip_address(host))
     except ValueError:
-        return x509.DNSName(host)
+        return None
 
 
 def _permitted_hosts(cert: x509.Certificate) -> tuple[str, ...]:
@@ -214,13 +215,7 @@ def _permitted_hosts(cert: x509.Certificate) -> tuple[str, ...]:
     permitted = names.value.permitted_subtrees
     if not basic.ca or not names.critical or not permitted:
         raise ValueError("expected a CA with critical name constraints that permit hosts")
-    hosts: list[str] = []
-    for name in permitted:
-        if isinstance(name, x509.DNSName) and name.value != NO_HOST:
-            hosts.append(name.value)
-        elif isinstance(name, x509.IPAddress):
-            hosts.append(str(name.value).removesuffix("/32").removesuffix("/128"))
-    return tuple(hosts)
+    return tuple(name.value for name in permitted if isinstance(name, x509.DNSName) and name.value != NO_HOST)
 
 
 def _read_secret(file: Path) -> bytes:
