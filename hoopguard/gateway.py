@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Server
 from mitmproxy.master import Master
 from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer, modes
@@ -119,9 +120,13 @@ def install(master: Master) -> None:
     try:
         gateway.open(master)
     except (StartError, PolicyError, AuthorityError, StateError, StoreError, RecordError) as error:
-        master.options.update(server=False)
         hint = f" ({error.hint})" if isinstance(error, AuthorityError) else ""
         _log.error("hoopguard does not start: %s%s", error, hint)
+        master.options.update(server=False)
+    except BaseException:
+        _log.exception("hoopguard does not start: this is a bug, please report it")
+        master.options.update(server=False)
+        raise
 
 
 class Gateway:
@@ -195,7 +200,7 @@ class Gateway:
 
     def tls_start_server(self, data: TlsData) -> None:
         """Verify a model server against its connection's own CA, if it has one."""
-        connection = self._connection_at(data.conn.address)
+        connection = self._connection_at(data.conn.address if isinstance(data.conn, Server) else None)
         if connection is not None and connection.ca is not None:
             if data.ssl_conn is None:
                 raise TypeError("mitmproxy's tlsconfig addon has to prepare the connection")
@@ -269,10 +274,12 @@ def _check_private_cas(loaded: LoadedPolicy) -> None:
 
 
 def _trim(master: Master) -> None:
+    """Take out the addons that do not stay, before any of them has begun to work."""
     for addon in list(master.addons.chain):
         name = getattr(addon, "name", type(addon).__name__.lower())
         if name not in KEPT_ADDONS:
-            master.addons.remove(addon)
+            master.addons.chain.remove(addon)
+            del master.addons.lookup[name]
 
 
 def _trusting(file: str) -> SSL.Context:

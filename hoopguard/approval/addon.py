@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -32,6 +33,7 @@ class Approval:
 
     def __init__(self, store: Store) -> None:
         self._approvals = Approvals(store)
+        self._waiting: Counter[str] = Counter()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Note whether the caller would rather come back than wait (``Prefer: respond-async``, RFC 7240 §4.1)."""
@@ -54,27 +56,45 @@ class Approval:
 
     async def _await_agreement(self, flow: http.HTTPFlow, exchange: Exchange, asks: Sequence[Ask]) -> None:
         """Return when all have agreed; else raise what the caller is told."""
-        if self._decided(exchange, await asyncio.to_thread(self._approvals.claim_all, asks, time.time())):
+        if self._decided(exchange, await self._claims(asks)):
             return
-        asked = [await asyncio.to_thread(self._approvals.request, ask, time.time()) for ask in asks]
-        exchange.facts["approval"] = [_facts(each) for each in asked]
-        _log.warning("%s: waits for approval: %s", exchange.id, ", ".join(each.id for each in asked))
+        asked = await self._ask(exchange, asks)
         if exchange.facts["respond_async"]:
             raise _come_back(asked, "rejected")
         until = time.monotonic() + min(ask.rule.hold_s for ask in asks)
         while time.monotonic() < until:
-            await asyncio.sleep(POLL_S)
-            if not flow.client_conn.state & ConnectionState.CAN_READ:
-                await self._withdraw(asked)
-                raise Refused(403, "hoopguard_cancelled", "The caller hung up.", "cancelled")
-            claims = await asyncio.to_thread(self._approvals.claim_all, asks, time.time())
+            await self._wait(flow, asked)
+            claims = await self._claims(asks)
             if self._decided(exchange, claims, held=True):
                 return
+            if any(claim.kind == "new" for claim in claims):
+                asked = await self._ask(exchange, asks)
         raise _come_back(asked, "expired")
 
-    async def _withdraw(self, asked: Sequence[Asked]) -> None:
+    async def _claims(self, asks: Sequence[Ask]) -> tuple[Claim, ...]:
+        return await asyncio.to_thread(self._approvals.claim_all, asks, time.time())
+
+    async def _ask(self, exchange: Exchange, asks: Sequence[Ask]) -> list[Asked]:
+        """Put the request before the reviewers, or find that it is there already."""
+        asked = [await asyncio.to_thread(self._approvals.request, ask, time.time()) for ask in asks]
+        exchange.facts["approval"] = [_facts(each) for each in asked]
+        _log.warning("%s: waits for approval: %s", exchange.id, ", ".join(each.id for each in asked))
+        return asked
+
+    async def _wait(self, flow: http.HTTPFlow, asked: Sequence[Asked]) -> None:
+        """Wait a moment, counted among those who wait for these approvals; the last to hang up withdraws them."""
+        ids = [each.id for each in asked]
+        self._waiting.update(ids)
+        try:
+            await asyncio.sleep(POLL_S)
+        finally:
+            self._waiting.subtract(ids)
+        if flow.client_conn.state & ConnectionState.CAN_READ:
+            return
         for each in asked:
-            await asyncio.to_thread(self._approvals.cancel, each.id, time.time())
+            if self._waiting[each.id] <= 0:
+                await asyncio.to_thread(self._approvals.cancel, each.id, time.time())
+        raise Refused(403, "hoopguard_cancelled", "The caller hung up.", "cancelled")
 
     def _decided(self, exchange: Exchange, claims: Sequence[Claim], *, held: bool = False) -> bool:
         """Tell whether everybody agreed; raise if somebody did not."""
@@ -128,15 +148,15 @@ def _asks(exchange: Exchange, names: Sequence[str]) -> list[Ask]:
 
 def _preview(exchange: Exchange) -> str:
     """Return what the reviewers read: the request's texts, the last first, personal data hidden."""
+    redact = exchange.redact or str
     lines: list[str] = []
-    left = _PREVIEW_CHARS
+    length = 0
     for text in reversed(list(texts(exchange.body, exchange.format.request))):
-        shown = text.value[:left]
-        lines.append(exchange.redact(shown) if exchange.redact is not None else shown)
-        left -= len(shown)
-        if left <= 0:
+        lines.append(redact(text.value))
+        length += len(lines[-1])
+        if length > _PREVIEW_CHARS:
             break
-    return "\n".join(lines)
+    return "\n".join(lines)[:_PREVIEW_CHARS]
 
 
 def _come_back(asked: Sequence[Asked], outcome: str) -> Refused:
