@@ -65,7 +65,7 @@ def list_approvals(
     from hoopguard.policy import load_policy
 
     now = time.time()
-    with _approvals(load_policy(policy), read_only=True) as approvals:
+    with _approvals(load_policy(policy, secrets=False), read_only=True) as approvals:
         found = approvals.list(now, None if state == "all" else state) if approvals else ()
     if json_wanted:
         _print_ascii_json([as_json(approval, now) for approval in found])
@@ -82,7 +82,7 @@ def show(approval_id: ApprovalId, policy: PolicyOption = DEFAULT_POLICY, json_wa
     from hoopguard.policy import load_policy
 
     now = time.time()
-    with _approvals(load_policy(policy), read_only=True) as approvals:
+    with _approvals(load_policy(policy, secrets=False), read_only=True) as approvals:
         try:
             if approvals is None:
                 raise UnknownApprovalError(f"there is no approval {approval_id!r}: nothing has been stored yet")
@@ -119,7 +119,7 @@ def _decide(approval_id: str, verdict: "Verdict", note: str, token_file: Path | 
 
     if len(note) > MAX_NOTE_CHARS:
         fail(f"expected a note of at most {MAX_NOTE_CHARS} characters")
-    loaded = load_policy(policy)
+    loaded = load_policy(policy, secrets=False)
     rules = loaded.policy.approvals
     with _approvals(loaded, read_only=False) as approvals:
         try:

@@ -30,7 +30,7 @@ def state_folder(policy: Path, state: Path | None) -> Path:
         return state
     from hoopguard.policy import load_policy
 
-    return load_policy(policy).state
+    return load_policy(policy, secrets=False).state
 
 
 @_app.callback()

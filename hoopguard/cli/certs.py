@@ -131,7 +131,7 @@ def assignment(shell: Shell, variable: str, value: str) -> str:
 def _folder_and_hosts(policy: Path) -> tuple[Path, tuple[str, ...]]:
     from hoopguard.policy import load_policy
 
-    loaded = load_policy(policy)
+    loaded = load_policy(policy, secrets=False)
     return loaded.certs, tuple(host for connection in loaded.policy.connections for host in connection.hosts)
 
 

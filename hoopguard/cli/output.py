@@ -1,6 +1,7 @@
 """How commands speak: rows for people, JSON for scripts, ``error:`` and ``hint:`` on stderr."""
 
 import sys
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -13,6 +14,7 @@ from rich.table import Table
 
 EXIT_FOUND: Final = 1
 EXIT_USAGE: Final = 2
+_PIPE_COLUMNS: Final = 100_000
 
 PolicyOption = Annotated[
     Path,
@@ -22,12 +24,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 DEFAULT_POLICY: Final = Path("policy.toml")
 
 
+def visible(text: str) -> str:
+    """Show characters that would steer a terminal, or hide from its reader, as escapes."""
+    return "".join(
+        character.encode("unicode_escape").decode() if _steers(character) else character for character in text
+    )
+
+
 def complain(message: str, hint: str = "") -> None:
     """Print ``error: …`` and, if there is something to do about it, ``hint: …`` to stderr."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(message)}")
+    console = _console(stderr=True)
+    console.print(f"[bold red]error:[/] {escape(visible(message))}")
     if hint:
-        console.print(f"[bold]hint:[/] {escape(hint)}")
+        console.print(f"[bold]hint:[/] {escape(visible(hint))}")
 
 
 def fail(message: str, hint: str = "", code: int = EXIT_USAGE) -> NoReturn:
@@ -43,15 +52,25 @@ def print_json(value: Any) -> None:
 
 def print_rows(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a table; colours only on a terminal, nothing cut off in a pipe."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=not sys.stdout.isatty())
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console.print(table)
+        table.add_row(*(escape(visible(str(cell))) for cell in row))
+    _console().print(table)
 
 
 def say(message: str) -> None:
-    """Print one line for a person."""
-    Console(highlight=False, soft_wrap=True).print(escape(message))
+    """Print a message for a person."""
+    _console().print("\n".join(escape(visible(line)) for line in message.split("\n")))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Return a console that neither wraps nor cuts what goes into a pipe."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_COLUMNS
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=width is None, width=width)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -51,8 +51,8 @@ class LoadedPolicy:
         return (self.file.parent / self.policy.gateway.certs).resolve()
 
 
-def load_policy(file: Path) -> LoadedPolicy:
-    """Read and check a policy file.
+def load_policy(file: Path, *, secrets: bool = True) -> LoadedPolicy:
+    """Read and check a policy file; without ``secrets``, for who needs none, none is looked up.
 
     Raises:
         PolicyError: the file cannot be read, is not TOML, or says something that cannot be done.
@@ -70,9 +70,8 @@ def load_policy(file: Path) -> LoadedPolicy:
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(file, "", None, f"expected TOML: {error}") from error
     try:
-        policy = Policy.model_validate(
-            _tuples(document), context={"folder": str(file.resolve().parent)}, by_alias=True, by_name=False
-        )
+        context = {"folder": str(file.resolve().parent), "secrets": secrets}
+        policy = Policy.model_validate(_tuples(document), context=context, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _policy_error(file, document, error) from error
     return LoadedPolicy(policy, file.resolve(), hashlib.sha256(raw).hexdigest())
