@@ -69,6 +69,20 @@ def _closing(tokens: list[tuple[str, str]], at: int) -> int:
     raise ValueError("a bracket is not closed")
 
 
+def may_match_nothing(pattern: str, flags: int) -> bool:
+    """Tell whether a pattern could match without taking a character, wherever its assertions hold."""
+    tokens = [(match.lastgroup or "", match.group()) for match in _TOKEN.finditer(pattern)]
+    out: list[str] = []
+    at = 0
+    while at < len(tokens):
+        kind, source = tokens[at]
+        assertion = kind in ("ahead", "behind", "boundary") or source in ("^", r"\A")
+        at = _closing(tokens, at) if kind in ("ahead", "behind") else at
+        out.append("(?:)" if assertion else source)
+        at += 1
+    return regex.compile("".join(out), flags).match("") is not None
+
+
 class Pending:
     """The pending variants of all patterns of a detector, asked as one."""
 

@@ -15,6 +15,7 @@ import tldextract
 from presidio_analyzer import EntityRecognizer, Pattern, PatternRecognizer, RecognizerResult
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
+from hoopguard.masking.pending import may_match_nothing
 from hoopguard.masking.phone import PENDING as PENDING_PHONE
 from hoopguard.masking.phone import find_phone_numbers
 from hoopguard.masking.scan import GuardedPattern
@@ -175,8 +176,8 @@ def _guard(recogniser: Any) -> EntityRecognizer:
 
 def _guarded(pattern: Any, flags: int) -> Any:
     compiled = regex.compile(pattern.regex, flags)
-    if compiled.match("") is not None:
-        raise ValueError(f"the pattern {pattern.regex!r} matches the empty text, so it would match everywhere")
+    if may_match_nothing(pattern.regex, flags):
+        raise ValueError(f"the pattern {pattern.regex!r} may match the empty text; expected one that takes characters")
     own: Any = Pattern(pattern.name, pattern.regex, pattern.score)
     own.compiled_regex = GuardedPattern(compiled)
     own.compiled_with_flags = flags
