@@ -38,6 +38,7 @@ class Recorder:
         Raises:
             StateError: another gateway runs on it, a newer one wrote it, or the ledger is damaged.
             RecordError: the start cannot be written.
+            OSError: the folder cannot be made, read or repaired.
         """
         return cls(Journal.open(state, settings, now, about), now, inline=settings.durability == "flush")
 
@@ -83,8 +84,10 @@ class Recorder:
     ) -> Recorded:
         """Record intent and outcome of an exchange that never went upstream, in one go.
 
+        An intent that is there already (its caller hung up while it was written) stands; the outcome is its.
+
         Raises:
-            RecordError: neither is recorded.
+            RecordError: neither is recorded; the outcome of an intent that stands is owed, as :meth:`outcome` says.
         """
         last = self._job("outcome", exchange, outcome, session, flow)
         await self._submit([self._job("intent", exchange, intent), last])
@@ -97,11 +100,13 @@ class Recorder:
         return self._journal.owed
 
     async def close(self, data: Mapping[str, Any] | None = None) -> None:
-        """Write what waits, outcomes of open exchanges and the stop; let the state folder go.
+        """Write what waits, outcomes of open exchanges and the stop; let the state folder go. Only once.
 
         Raises:
             RecordError: the stop could not be written; the next start repairs that.
         """
+        if self._closed:
+            return
         self._closed = True
         while self._draining is not None:
             await asyncio.wait([self._draining])

@@ -102,6 +102,7 @@ class Journal:
         Raises:
             StateError: another gateway runs on it, a newer one wrote it, or the ledger is damaged.
             RecordError: the start cannot be written.
+            OSError: the folder cannot be made, read or repaired.
         """
         held = take(state)
         try:

@@ -4,10 +4,10 @@ import asyncio
 import json
 from pathlib import Path
 
+from mitmproxy.io import tnetstring
 from mitmproxy.test import tflow
 
 from hoopguard.recorder.commit import Recorder
-from hoopguard.recorder.flowbytes import flow_bytes
 from hoopguard.recorder.journal import Settings
 from hoopguard.recorder.segments import SessionKey
 
@@ -26,7 +26,7 @@ def conversation(exchange: str, text: str) -> bytes:
         "verdicts": [{"rule": "names"}],
         "masked": {"request": {"PERSON": 2}, "response": {}},
     }
-    return flow_bytes(flow)
+    return tnetstring.dumps(flow.get_state())
 
 
 def record(state: Path) -> None:

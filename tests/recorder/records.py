@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+from mitmproxy.io import tnetstring
 from mitmproxy.test import tflow
 
 from hoopguard.recorder.commit import Recorder
-from hoopguard.recorder.flowbytes import flow_bytes
 from hoopguard.recorder.journal import Settings
 from hoopguard.recorder.segments import SessionKey
 
@@ -47,7 +47,7 @@ def talk_bytes(exchange: str, request: Any = None, answer: bytes | None = None) 
         "verdicts": [{"rule": "names", "action": "flag"}],
         "masked": {"request": {"PERSON": 1}, "response": {}},
     }
-    return flow_bytes(flow)
+    return tnetstring.dumps(flow.get_state())
 
 
 def open_recorder(state: Path, durability: Literal["fsync", "flush"] = "flush", segment_bytes: int = 6000) -> Recorder:

@@ -166,6 +166,66 @@ async def test_a_refusal_is_an_intent_and_an_outcome_together(tmp_path: Path) ->
     assert verify(tmp_path).clean
 
 
+async def test_a_refusal_after_an_intent_that_was_cancelled_while_written_gives_it_its_outcome(tmp_path: Path) -> None:
+    recorder = open_recorder(tmp_path, "fsync")
+    waiting = asyncio.create_task(recorder.intent("hg-1", {}))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert (await recorder.refusal("hg-1", {}, outcome_of("cancelled"))).seq == 2
+    await recorder.close()
+    await recorder.close()
+    assert [entry["type"] for entry in entries(tmp_path)] == ["start", "intent", "outcome", "stop"]
+
+
+async def test_a_refusal_that_finds_no_room_leaves_nothing_owed(tmp_path: Path, faults: Faults) -> None:
+    recorder = open_recorder(tmp_path)
+    faults.fails = lambda _: True
+    with pytest.raises(RecordError):
+        await recorder.refusal("hg-1", {}, {}, ALICE, b"flow")
+    assert await recorder.settle() == 0
+    faults.fails = lambda _: False
+    await recorder.close()
+    assert [entry["type"] for entry in entries(tmp_path)] == ["start", "stop"]
+    assert not segments(tmp_path)
+
+
+async def test_a_stop_that_cannot_be_written_lets_the_folder_go_and_the_next_start_makes_up_for_it(
+    tmp_path: Path, faults: Faults
+) -> None:
+    recorder = open_recorder(tmp_path)
+    await recorder.intent("hg-1", {})
+    faults.fails = lambda _: True
+    with pytest.raises(RecordError):
+        await recorder.close()
+    faults.fails = lambda _: False
+    await open_recorder(tmp_path).close()
+    assert verify(tmp_path).problems == ()
+
+
+def test_a_start_that_cannot_be_written_fails_and_lets_the_folder_go(tmp_path: Path, faults: Faults) -> None:
+    make(tmp_path)
+    calls = faults.calls
+    faults.fails = lambda call: call > calls + 1
+    with pytest.raises(RecordError):
+        open_recorder(tmp_path)
+    faults.fails = lambda _: False
+    asyncio.run(open_recorder(tmp_path).close())
+    assert verify(tmp_path).problems == ()
+
+
+async def test_a_fault_of_our_own_fails_the_event_and_is_not_swallowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = open_recorder(tmp_path, "flush")
+    with monkeypatch.context() as patch:
+        patch.setattr("hoopguard.recorder.ledger.encode", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await recorder.refusal("hg-1", {}, {}, ALICE, b"flow")
+    await recorder.refusal("hg-2", {}, {}, ALICE, b"flow")
+    await recorder.close()
+    assert verify(tmp_path).problems == ()
+
+
 async def test_an_outcome_without_a_flow_still_names_its_session(tmp_path: Path) -> None:
     recorder = open_recorder(tmp_path)
     await recorder.intent("hg-1", {})

@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import entries, exchange, make, open_recorder, segments
 
+from hoopguard.recorder import disk
 from hoopguard.recorder.commit import Recorder
-from hoopguard.recorder.entry import Entry, encode
+from hoopguard.recorder.entry import Entry, encode, leaf_hash
 from hoopguard.recorder.errors import StateError
+from hoopguard.recorder.ledger import Head
 from hoopguard.recorder.problem import Report
 from hoopguard.recorder.segments import SessionKey
 from hoopguard.recorder.verify import verify
 
-EXAMPLES = settings(max_examples=150, deadline=None)
+EXAMPLES = settings(max_examples=100, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -281,11 +283,62 @@ def test_a_record_that_is_being_written_verifies_at_any_moment(tmp_path: Path) -
     assert verify(tmp_path).problems == ()
 
 
+async def test_a_flow_whose_entry_is_about_to_be_written_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = open_recorder(tmp_path, "fsync")
+    await recorder.intent("hg-1", {})
+    write_at, half_way, go_on = disk.write_at, threading.Event(), threading.Event()
+
+    def slow(descriptor: int, content: bytes, offset: int) -> None:
+        if content.startswith(b'{"data"'):
+            half_way.set()
+            assert go_on.wait(60)
+        write_at(descriptor, content, offset)
+
+    def look_again(_: float) -> None:
+        go_on.set()
+        writing.get_loop().call_soon_threadsafe(lambda: None)
+
+    monkeypatch.setattr(disk, "write_at", slow)
+    monkeypatch.setattr("hoopguard.recorder.verify.time.sleep", look_again)
+    writing = asyncio.ensure_future(recorder.outcome("hg-1", {}, SessionKey("p", "c", "s"), b"flow"))
+    await asyncio.to_thread(half_way.wait, 60)
+    report = await asyncio.to_thread(verify, tmp_path)
+    assert go_on.is_set()
+    assert report.problems == ()
+    await writing
+    await recorder.close()
+
+
+def test_a_last_line_that_is_not_whole_is_named(original: Path, tmp_path: Path) -> None:
+    state = copy(original, tmp_path / "state")
+    lines = lines_of(state)
+    report = put_lines(state, [*lines[:-1], lines[-1][:30]])
+    assert [(problem.kind, problem.where) for problem in report.problems] == [
+        ("missing", "entry 18"),
+        ("torn", "entry 18"),
+    ]
+
+
+def test_a_head_behind_the_ledger_is_good_if_it_names_an_entry_as_it_is(original: Path, tmp_path: Path) -> None:
+    state = copy(original, tmp_path / "state")
+    behind = Head(5, leaf_hash(lines_of(state)[4][:-1]))
+    (state / "ledger" / "head").write_bytes(behind.encode())
+    assert verify(state).problems == ()
+    (state / "ledger" / "head").write_bytes(Head(6, behind.leaf).encode())
+    assert places(verify(state)) == {"ledger/head"}
+
+
+def test_a_first_entry_that_names_another_before_it_is_named(tmp_path: Path) -> None:
+    asyncio.run(open_recorder(tmp_path).close())
+    line = encode(Entry(0, 0, "start", "", "ab" * 32, {}))
+    (tmp_path / "ledger" / "head").write_bytes(Head(1, leaf_hash(line)).encode())
+    assert places(put_lines(tmp_path, [line + b"\n"])) == {"entry 0"}
+
+
 def forge(state: Path, data: dict[str, object], type_: str = "outcome", name: str = "hg-1") -> Report:
     """Rewrite a ledger whole, chain and head included, with one more entry."""
-    from hoopguard.recorder.entry import leaf_hash
-    from hoopguard.recorder.ledger import Head
-
     lines = lines_of(state)
     line = encode(Entry(len(lines), 0, type_, name, leaf_hash(lines[-1][:-1]), data))
     (state / "ledger" / "head").write_bytes(Head(len(lines) + 1, leaf_hash(line)).encode())
