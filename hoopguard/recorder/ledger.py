@@ -7,15 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from hoopguard.recorder import disk
-from hoopguard.recorder.entry import GENESIS, Entry, encode, leaf_hash
+from hoopguard.recorder.entry import Entry, encode, leaf_hash
 from hoopguard.recorder.errors import StateError
 from hoopguard.recorder.history import History, read_history
 from hoopguard.recorder.state import Layout
-
-_HEAD_BYTES: Final = 86
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +154,3 @@ def _open_or_create(path: Path) -> int:
         return disk.create(path)
     except FileExistsError:
         return disk.reopen(path)
-
-
-GENESIS_HEAD: Final = Head(0, GENESIS)

@@ -24,7 +24,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*words: str) -> Result:
-    return CliRunner(env={"COLUMNS": "300"}).invoke(app, ["sessions", *words])
+    return CliRunner().invoke(app, ["sessions", *words])
 
 
 def test_the_list_shows_who_where_and_how_it_ended(state: Path) -> None:
