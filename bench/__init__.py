@@ -1,0 +1,1 @@
+"""How much the gateway costs: the model alone, bare mitmdump, and hoopguard with everything on, in one run."""
