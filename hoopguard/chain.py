@@ -56,7 +56,7 @@ class Relay:
         try:
             out = self._stream.feed(chunk) if chunk else self._stream.finish()
             self.over = self._stream.ended
-        except Exception:  # noqa: BLE001 - whatever it is, the stream must end here
+        except BaseException:  # noqa: BLE001 - whatever it is, an exit too, the stream must end here
             _log.exception("%s: the answer's stream was ended, it could not be inspected", self._exchange.id)
             out = self._fail("The answer could not be inspected; the stream ends here.")
         if len(out) + len(self._exchange.sent or b"") > self._limit:
@@ -207,11 +207,10 @@ class Chain:
             except Refused as refused:
                 self.refuse(flow, refused)
                 return
-            except asyncio.CancelledError:
-                self.refuse(flow, _BUG)
-                raise
-            except Exception:  # noqa: BLE001 - a bug must refuse, never let through
+            except BaseException:  # a bug must refuse, never let through, nor end the gateway
                 self._crashed(flow, exchange, f"{station.name}.{phase}")
+                if _cancelled():
+                    raise
                 return
 
     def _crashed(self, flow: http.HTTPFlow, exchange: Exchange, where: str) -> None:
@@ -275,9 +274,11 @@ class Chain:
         for station in self._stations:
             try:
                 await _call(station, "settle", flow)
-            except Exception:  # noqa: BLE001 - fail closed
+            except BaseException:  # fail closed
                 _log.exception("%s: the outcome could not be recorded", exchange.id)
                 self.refuse(flow, _BUG)
+                if _cancelled():
+                    raise
 
 
 async def _call(station: Station, phase: str, *arguments: Any) -> None:
@@ -285,6 +286,12 @@ async def _call(station: Station, phase: str, *arguments: Any) -> None:
     result = hook(*arguments) if hook is not None else None
     if inspect.isawaitable(result):
         await result
+
+
+def _cancelled() -> bool:
+    """Tell whether the task itself was cancelled, rather than a hook having raised ``CancelledError``."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
