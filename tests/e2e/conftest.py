@@ -1,0 +1,25 @@
+"""Gateways that many tests share; whatever a test did to one, its books have to balance at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+from harness import Site
+
+
+@pytest.fixture(scope="session")
+def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Site(tmp_path_factory.mktemp("site"), modes=["", "regular@0"]) as site:
+        site.write_policy()
+        assert site.hoopguard("certs", "init").returncode == 0
+        site.start()
+        yield site
+        site.stop()
+        site.assert_books_balance()
+        site.verify()
+
+
+@pytest.fixture
+def site(_site: Site) -> Site:
+    """The shared gateway with the whole policy, both ways in, and a model that has forgotten everything."""
+    _site.model.forget()
+    return _site
