@@ -22,6 +22,9 @@ from hoopguard.policy import LoadedPolicy, PolicyHolder
 
 _log = logging.getLogger(__name__)
 
+_SINGLE_HEADERS: Final = frozenset({*CREDENTIAL_HEADERS, "host", "content-encoding", "content-type"})
+"""Headers that decide something, and so may not stand there twice."""
+
 _REQUEST_HEADERS: Final = frozenset({b"accept", b"content-type", b"user-agent", b"traceparent", b"tracestate"})
 """What a model server gets of the caller's headers; the rest is the caller's own business."""
 
@@ -145,15 +148,18 @@ class Identity:
 
 
 def _lowered(headers: http.Headers) -> Mapping[str, str]:
-    """Return the headers by lower-case name; of a credential given twice, none is taken.
+    """Return the headers by lower-case name.
 
     Raises:
         Refused: a header that decides something stands there twice.
     """
-    for name in (*CREDENTIAL_HEADERS, "host", "content-encoding", "content-type"):
-        if len(headers.get_all(name)) > 1:
+    lowered: dict[str, str] = {}
+    for raw_name, value in headers.fields:
+        name = raw_name.decode("utf-8", "surrogateescape").lower()
+        if name in lowered and name in _SINGLE_HEADERS:
             raise Refused(400, "hoopguard_ambiguous", f"The header {name} is there more than once.")
-    return {name.lower(): headers[name] for name in headers}
+        lowered[name] = value.decode("utf-8", "surrogateescape")
+    return lowered
 
 
 def _refuse_upgrades(headers: Mapping[str, str]) -> None:

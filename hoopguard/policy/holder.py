@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class PolicyHolder:
 
 def _stamp(file: Path) -> Stamp:
     try:
-        status = file.stat()
+        status = os.stat(file)  # noqa: PTH116 - asked at every request; a third of Path.stat's time
     except OSError:
         return (0, 0, 0)
     return (status.st_mtime_ns, status.st_size, status.st_ino)

@@ -104,7 +104,9 @@ def _outcome(exchange: Exchange) -> dict[str, Any]:
 
 def _recorded_flow(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
     """Return the flow as mitmproxy writes it to a file, without credentials and without unmasked text."""
+    metadata, flow.metadata = flow.metadata, {}  # mitmproxy would copy it deeply
     state: dict[str, Any] = dict(flow.get_state())
+    flow.metadata = metadata
     refused = exchange.refusal is not None
     request = dict(state["request"])
     request["headers"] = tuple(field for field in request["headers"] if field[0].lower() in _KEPT_HEADERS)
