@@ -21,6 +21,8 @@ _CONTEXT_TO_TRIM: Final = 256
 _FAIR_FEED_S: Final = 0.05
 _FAIR_CHARS_PER_S: Final = 10_000
 _MOST_DEBT_S: Final = 3.0
+_CHEAP_SCAN_S: Final = 0.01
+_REST_CHARS_PER_S: Final = 5_000
 
 
 class TextStream:
@@ -33,6 +35,7 @@ class TextStream:
         self._released = 0
         self._pending = 0
         self._debt_s = 0.0
+        self._rest_chars = 0.0
         self.counts: Counter[str] = Counter()
 
     @property
@@ -48,13 +51,19 @@ class TextStream:
         """
         if not delta:
             return ""
-        began = time.monotonic()
+        began = time.thread_time()
         self._window += delta
+        self._rest_chars -= len(delta)
         budget_s = self._budget_s()
         self._pending = self._masker.detector.pending_from(self._window, self._pending, budget_s=budget_s)
-        out = self._advance(budget_s) if self._pending > self._released else ""
-        self._charge(time.monotonic() - began - len(delta) / _FAIR_CHARS_PER_S)
+        out = self._advance(budget_s) if self._worth_a_scan() else ""
+        self._charge(time.thread_time() - began - len(delta) / _FAIR_CHARS_PER_S)
         return out
+
+    def _worth_a_scan(self) -> bool:
+        # Where scans are dear (tables of numbers), fewer of them: what could be shown then waits a little longer.
+        rested = self._rest_chars <= 0 or self.held_chars > self._masker.max_held_chars // 2
+        return rested and self._pending > self._released
 
     def finish(self) -> str:
         """Say that the text is over; return what was held back.
@@ -68,7 +77,9 @@ class TextStream:
     def _advance(self, budget_s: float, *, whole: bool = False) -> str:
         text = self._window
         scan = Scan(time.monotonic() + budget_s, self._scan_from)
+        began = time.thread_time()
         findings = self._masker.detector.scan(text, scan)
+        self._rest_chars = (time.thread_time() - began - _CHEAP_SCAN_S) * _REST_CHARS_PER_S
         certain = self._pending
         if not whole:
             # A finding's context words include the word it begins in, which may not be complete.

@@ -1,5 +1,6 @@
 """Law 6: however a text is cut, its stream gives what masking the whole gives, and holds back as little as it can."""
 
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,6 +123,11 @@ def test_a_stream_that_is_slow_again_and_again_ends() -> None:
         stream._charge(0.15)
     with pytest.raises(DetectionGaveUp, match="too long"):
         stream._charge(0.6)
+
+
+def test_a_table_of_numbers_streams_to_its_end() -> None:
+    text = " ".join(str(number / 7) for number in range(1, 300))
+    assert streamed(DEFAULT.stream(), cut(text, [4])) == DEFAULT.mask(text).text
 
 
 def test_an_empty_piece_changes_nothing() -> None:
