@@ -26,7 +26,7 @@ _NEEDS: Final[dict[str, str]] = {
     "EmailRecognizer": "@",
     "OfflineEmailRecognizer": "@",
     "UrlRecognizer": r"\.",
-    "IpRecognizer": r"[.:]",
+    "IpRecognizer": r"\d\.\d|:[0-9A-Fa-f]*[:%]",
     "MacAddressRecognizer": r"[-.:]",
     **dict.fromkeys(
         (
@@ -107,7 +107,7 @@ class Detector:
         return findings
 
     def scan(self, text: str, scan: Scan) -> tuple[Finding, ...]:
-        """Return what begins at or after ``scan.start``; the text before it is context. Nothing is remembered.
+        """Return what the seekers find from where they begin; the text before it is context. Nothing is remembered.
 
         Raises:
             DetectionGaveUp: something did not finish.
@@ -143,7 +143,7 @@ class Detector:
 
 def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:
     scan.left_s()
-    if not source.possible_in(text, scan.start):
+    if not source.possible_in(text, scan.earliest):
         return []
     findings = []
     for result in source.recogniser.analyze(text, [source.entity], None):

@@ -20,13 +20,14 @@ _MAX_DIGITS: Final = 420
 _GAP: Final = _upstream._PUNCTUATION.removesuffix("{0,4}") + "{1,4}"
 PENDING: Final = (
     rf"(?:{_upstream._LEAD_CLASS}{_upstream._PUNCTUATION}){_upstream._LEAD_LIMIT}"
-    rf"\d{{1,{_MAX_DIGITS}}}(?:{_GAP}\d{{1,{_MAX_DIGITS}}}){{0,20}}"
+    rf"\d{{1,{_MAX_DIGITS}}}+(?:{_GAP}+\d{{1,{_MAX_DIGITS}}}+){{0,20}}+"
     rf"(?:{_parsing._EXTN_PATTERNS_FOR_MATCHING})?(?::[0-5][0-9]|[\s\S])"
 )
-"""A superset of every candidate that phonenumbers looks at, and of the characters after it that it looks at.
+"""Reaches at least as far as every candidate that phonenumbers looks at, and the characters after it that count.
 
-phonenumbers' own expression splits a run of digits in exponentially many ways, which must not be explored; blocks
-of digits are therefore taken whole here. After a candidate it looks at one character, or at ":59" after a time.
+phonenumbers' own expression could split a run of digits in exponentially many ways, but being greedy with all its
+ends optional it never goes back; possessive quantifiers say the same. Blocks of digits are taken whole here, which
+only reaches further. After a candidate phonenumbers looks at one character, or at ":59" after a time.
 """
 
 
@@ -40,7 +41,7 @@ def find_phone_numbers(text: str, regions: Sequence[str], leniency: int) -> dict
     candidates = _Candidates(text, scan)
     found: dict[tuple[int, int], str | None] = {}
     for region in regions:
-        matcher = _Matcher(text, region, leniency, candidates)
+        matcher = _Matcher(text, region, leniency, candidates, scan)
         for match in matcher:
             found.setdefault((match.start, match.end), region)
     return found
@@ -54,18 +55,12 @@ class _Candidates:
         self._scan = scan
         self._known: dict[int, re.Match[str] | None] = {}
 
-    @property
-    def start(self) -> int:
-        return self._scan.start
-
     def after(self, index: int) -> "re.Match[str] | None":
         """Return the first candidate at or after an offset."""
         self._scan.left_s()
         if index in self._known:
             return self._known[index]
         match: re.Match[str] | None = _upstream._PATTERN.search(self._text, index)
-        if match is not None:
-            self._scan.spans.append(match.span())
         self._known[index] = match
         return match
 
@@ -73,10 +68,11 @@ class _Candidates:
 class _Matcher(phonenumbers.PhoneNumberMatcher):
     """phonenumbers' matcher with a deadline; where the original stops trying, this one raises."""
 
-    def __init__(self, text: str, region: str, leniency: int, candidates: _Candidates) -> None:
+    def __init__(self, text: str, region: str, leniency: int, candidates: _Candidates, scan: Scan) -> None:
         super().__init__(text, region, leniency=leniency)
         self._candidates = candidates
-        self._search_index = candidates.start
+        self._search_index = scan.start_of(f"phone {region}")
+        self._passed = scan.passed(f"phone {region}")
 
     def _find(self, index: int) -> Any:
         """Return the next phone number at or after an offset, as the original does."""
@@ -86,9 +82,11 @@ class _Matcher(phonenumbers.PhoneNumberMatcher):
             found = self._look_at(candidate, match.start())
             if self._max_tries <= 0:
                 raise DetectionGaveUp("too many numbers that could be phone numbers")
+            index = match.start() + len(candidate) if found is None else found.end
+            self._passed.append((match.start(), index))
             if found is not None:
                 return found
-            match = self._candidates.after(match.start() + len(candidate))
+            match = self._candidates.after(index)
         return None
 
     def _look_at(self, candidate: str, start: int) -> Any:

@@ -5,7 +5,8 @@ cannot finish raises :class:`DetectionGaveUp`, which Presidio does not know and 
 """
 
 import time
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,11 +21,38 @@ class DetectionGaveUp(Exception):
 
 @dataclass(slots=True)
 class Scan:
-    """One pass: until when (``time.monotonic``), from which offset, and the raw matches met so far."""
+    """One pass: until when (``time.monotonic``), from which offset, and what was passed over on the way.
+
+    Each *seeker* (a pattern, or phonenumbers for one region) takes a text from left to right, going on where its
+    last match ended; ``starts`` says who begins before ``start``, because it was in the middle of a match there.
+    """
 
     deadline: float
     start: int = 0
-    spans: list[tuple[int, int]] = field(default_factory=list)
+    starts: dict[Hashable, int] = field(default_factory=dict)
+    seekers: dict[Hashable, list[tuple[int, int]]] = field(default_factory=dict)
+
+    @property
+    def earliest(self) -> int:
+        """Return the first offset at which some seeker begins."""
+        return min(self.starts.values(), default=self.start)
+
+    def start_of(self, seeker: Hashable) -> int:
+        """Return where a seeker begins."""
+        return self.starts.get(seeker, self.start)
+
+    def passed(self, seeker: Hashable) -> list[tuple[int, int]]:
+        """Return the list in which a seeker notes what it matched, found or rejected, in order."""
+        return self.seekers.setdefault(seeker, [])
+
+    def starts_at(self, offset: int) -> dict[Hashable, int]:
+        """Return who would have to begin before an offset, to go on from there as if it had never stopped."""
+        starts: dict[Hashable, int] = {}
+        for seeker, passed in self.seekers.items():
+            at = bisect_left(passed, (offset, 0)) - 1
+            if at >= 0 and passed[at][1] > offset:
+                starts[seeker] = passed[at][0]
+        return starts
 
     def left_s(self) -> float:
         """Return the seconds that remain.
@@ -72,8 +100,9 @@ class GuardedPattern:
         """
         scan = current_scan()
         try:
-            for match in self._compiled.finditer(text, scan.start, timeout=scan.left_s()):
-                scan.spans.append(match.span())
+            passed = scan.passed(self)
+            for match in self._compiled.finditer(text, scan.start_of(self), timeout=scan.left_s()):
+                passed.append(match.span())
                 yield match
         except TimeoutError as error:
             raise DetectionGaveUp("a pattern did not finish in time") from error

@@ -1,13 +1,14 @@
 """Masking a text while it is being written: the same result as on the whole, holding back as little as possible.
 
-A stream knows three offsets into its window. Everything before ``released`` has been given out. From
-``scan_from`` on (at or before ``released``) patterns are searched: no raw match crosses it, so every pattern finds
-from there what it would find on the whole text. What stands before it is kept only for look-behinds and context
-words. From ``pending`` on, text that is yet to come can change what is found; before it nothing can.
+A stream knows three things about its window. Everything before ``released`` has been given out; what is kept of
+it serves look-behinds and context words. From ``pending`` on, text that is yet to come can change what is found;
+before it nothing can. ``starts`` says which patterns were in the middle of a match at ``released`` and have to
+begin before it, so that each finds what it would find on the whole text.
 """
 
 import time
 from collections import Counter
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final
 
 from hoopguard.masking.findings import left_context, word_is_open
@@ -21,7 +22,7 @@ _CONTEXT_TO_TRIM: Final = 256
 _FAIR_FEED_S: Final = 0.05
 _FAIR_CHARS_PER_S: Final = 10_000
 _MOST_DEBT_S: Final = 3.0
-_CHEAP_SCAN_S: Final = 0.01
+_CHEAP_SCAN_S: Final = 0.002
 _REST_CHARS_PER_S: Final = 5_000
 
 
@@ -31,7 +32,7 @@ class TextStream:
     def __init__(self, masker: "Masker") -> None:
         self._masker = masker
         self._window = ""
-        self._scan_from = 0
+        self._starts: dict[Hashable, int] = {}
         self._released = 0
         self._pending = 0
         self._debt_s = 0.0
@@ -76,7 +77,7 @@ class TextStream:
 
     def _advance(self, budget_s: float, *, whole: bool = False) -> str:
         text = self._window
-        scan = Scan(time.monotonic() + budget_s, self._scan_from)
+        scan = Scan(time.monotonic() + budget_s, self._released, self._starts)
         began = time.thread_time()
         findings = self._masker.detector.scan(text, scan)
         self._rest_chars = (time.thread_time() - began - _CHEAP_SCAN_S) * _REST_CHARS_PER_S
@@ -90,25 +91,23 @@ class TextStream:
         if spans and spans[-1].end > release and not whole:
             release = spans.pop().start
         out = self._masker.render(text, self._released, release, spans, self.counts)
-        self._move_to(release, scan.spans)
+        self._released = release
+        self._starts = scan.starts_at(release)
+        self._trim()
         return out
 
-    def _move_to(self, release: int, raw_matches: list[tuple[int, int]]) -> None:
-        self._released = max(release, self._released)
-        clean = self._released
-        for start, end in sorted(raw_matches, key=_end, reverse=True):
-            if start < clean < end:
-                clean = start
-        self._scan_from = clean
-        if clean > _CONTEXT_TO_TRIM:
-            cut = left_context(self._window, clean)
-            self._window = self._window[cut:]
-            self._scan_from -= cut
-            self._released -= cut
-            self._pending -= cut
+    def _trim(self) -> None:
+        needed = min(self._starts.values(), default=self._released)
+        if needed <= _CONTEXT_TO_TRIM:
+            return
+        cut = left_context(self._window, needed)
+        self._window = self._window[cut:]
+        self._released -= cut
+        self._pending -= cut
+        self._starts = {seeker: start - cut for seeker, start in self._starts.items()}
 
     def _budget_s(self) -> float:
-        return 1.0 + (len(self._window) - self._scan_from) / _FAIR_CHARS_PER_S
+        return 1.0 + len(self._window) / _FAIR_CHARS_PER_S
 
     def _charge(self, over_s: float) -> None:
         """Bound what the stream holds and how long it keeps everybody else waiting."""

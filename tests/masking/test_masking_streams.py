@@ -1,6 +1,5 @@
 """Law 6: however a text is cut, its stream gives what masking the whole gives, and holds back as little as it can."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
