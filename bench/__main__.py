@@ -20,6 +20,8 @@ from bench.load import Result, chat_body, load
 from hoopguard.demo.issuer import DemoIssuer
 from hoopguard.demo.stack import GatewayProcess, free_port
 
+BUFFERING = "bare mitmdump"
+STREAMING = "bare mitmdump, passing streams on"
 MODEL_KEY = "sk-bench-model-key"
 
 POLICY = """
@@ -101,13 +103,15 @@ def _wait_for(port: int) -> None:
 
 def _targets(stack: ExitStack, folder: Path, durability: str) -> list[Target]:
     python = [sys.executable, "-m"]
-    model, bare, guarded = free_port(), free_port(), free_port()
+    model, bare, streaming, guarded = free_port(), free_port(), free_port(), free_port()
     upstream = f"reverse:http://127.0.0.1:{model}"
     model_pid = stack.enter_context(
         _process([*python, "hoopguard.demo.model", "--port", str(model), "--api-key", MODEL_KEY], model)
     )
     mitmdump = str(Path(sys.executable).with_name("mitmdump"))
     bare_pid = stack.enter_context(_process([mitmdump, "--mode", f"{upstream}@127.0.0.1:{bare}"], bare))
+    letting_pass = [mitmdump, "--set", "stream_large_bodies=1", "--mode", f"{upstream}@127.0.0.1:{streaming}"]
+    streaming_pid = stack.enter_context(_process(letting_pass, streaming))
     issuer = stack.enter_context(DemoIssuer())
     policy = folder / "policy.toml"
     policy.write_text(POLICY.format(issuer=issuer.url, model=model, durability=durability))
@@ -119,7 +123,8 @@ def _targets(stack: ExitStack, folder: Path, durability: str) -> list[Target]:
     token = {"Authorization": f"Bearer {issuer.token('bench', groups=['ml'])}"}
     return [
         Target("the model alone", model, key, model_pid),
-        Target("bare mitmdump", bare, key, bare_pid),
+        Target(BUFFERING, bare, key, bare_pid),
+        Target(STREAMING, streaming, key, streaming_pid),
         Target(f"hoopguard, everything on ({durability})", guarded, token, process.pid if process else 0),
     ]
 
@@ -148,7 +153,7 @@ def _report(title: str, results: dict[str, list[Result]], *, stream: bool) -> No
         f"{'first token ms':>16}" if stream else ""
     )
     print(columns + f"{'of bare':>9}")
-    bare = results["bare mitmdump"]
+    bare = results[STREAMING if stream else BUFFERING]
     for name, runs in results.items():
         row = f"  {name:42}{_median(runs, lambda r: r.rate):>10.0f}{_median(runs, lambda r: r.median_ms):>11.2f}"
         row += f"{_median(runs, lambda r: r.p99_ms):>9.1f}{_median(runs, lambda r: r.cpu_ms):>8.2f}"
@@ -175,7 +180,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         targets = _targets(stack, Path(folder), arguments.durability)
         for stream in (False, True):
-            title = "Streamed answers" if stream else "Whole answers (200 characters asked, all different)"
+            title = (
+                "Streamed answers (bare: passing streams on)"
+                if stream
+                else "Whole answers (200 characters asked, all different)"
+            )
             _report(title, _measure(targets, stream=stream, arguments=arguments), stream=stream)
     return 0
 

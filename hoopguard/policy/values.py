@@ -94,6 +94,8 @@ def _lookup(kind: str, name: str, base: Path) -> str:
 
 
 def _secret(value: object, info: ValidationInfo) -> Secret:
+    if isinstance(value, Secret):
+        return value
     context: dict[str, Any] = info.context or {}
     if isinstance(value, str) and value and not context.get("secrets", True):
         return Secret(value.ljust(32))
