@@ -10,6 +10,10 @@ import zstandard
 from hoopguard.payload.strict_json import BodyError
 
 _STEP: Final = 65_536
+_ZSTD_STEP: Final = 128
+"""Compressed bytes at a time: a block of 4 bytes can unpack to 128 kB (RFC 8878 §3.1.1.2)."""
+_ZSTD_WINDOW: Final = 2**23
+"""What a recipient of ``Content-Encoding: zstd`` has to support, and no sender may exceed (RFC 9659 §3)."""
 
 
 class BodyTooLarge(BodyError):
@@ -70,10 +74,20 @@ def _brotli(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    decoder = zstandard.ZstdDecompressor(max_window_size=2**27)
-    with decoder.stream_reader(raw, read_across_frames=False) as reader:
-        decoded: bytes = reader.read(limit + 1)
-    return decoded
+    """Undo ``zstd``: one frame, fed in pieces so small that none unpacks to more than a few megabytes."""
+    decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+    parts: list[bytes] = []
+    size = position = 0
+    while size <= limit and not decoder.eof:
+        if position >= len(raw):
+            raise EOFError
+        part = decoder.decompress(raw[position : position + _ZSTD_STEP])
+        position += _ZSTD_STEP
+        parts.append(part)
+        size += len(part)
+    if size <= limit and (decoder.unused_data or position < len(raw)):
+        raise EOFError
+    return b"".join(parts)
 
 
 _DECODERS: Final[dict[str, Callable[[bytes, int], bytes]]] = {

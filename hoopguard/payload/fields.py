@@ -53,10 +53,13 @@ class Text:
 
 Transform = Callable[[Text], str]
 
+_ROOT: Final = None
+"""The place of the list that holds nothing but the body, so that the body itself can be a text."""
+
 
 def texts(body: Any, fields: Fields) -> Iterator[Text]:
     """Yield every text of ``body``, in document order."""
-    for _, _, text in _leaves({"": body}, fields, ()):
+    for _, _, text in _leaves([body], fields, _ROOT):
         yield text
 
 
@@ -65,11 +68,11 @@ def rewrite(body: Any, fields: Fields, transform: Transform) -> Any:
 
     Everything is transformed before anything is changed, so that a failure leaves the body whole.
     """
-    root = {"": body}
-    changes = [(node, key, transform(text)) for node, key, text in _leaves(root, fields, ())]
+    root = [body]
+    changes = [(node, key, transform(text)) for node, key, text in _leaves(root, fields, _ROOT)]
     for node, key, value in changes:
         node[key] = value
-    return root[""]
+    return root[0]
 
 
 def drop_repeats(body: Any, fields: Fields) -> None:
@@ -89,15 +92,12 @@ def _nullify(nodes: list[Any], path: Path) -> None:
             node[path[-1]] = None
 
 
-def _leaves(node: Any, fields: Fields, path: Path) -> Iterator[tuple[Any, Any, Text]]:
-    """Yield ``(container, key, text)`` for each text below ``node``; the root's key is ``""``."""
-    if isinstance(node, dict):
-        steps: list[tuple[Any, str]] = [(key, key) for key in node]
-    else:
-        steps = [(position, "*") for position in range(len(node))]
-    for key, step in steps:
+def _leaves(node: Any, fields: Fields, path: Path | None) -> Iterator[tuple[Any, Any, Text]]:
+    """Yield ``(container, key, text)`` for each text below ``node``, which stands at ``path``."""
+    keys = list(node) if isinstance(node, dict) else range(len(node))
+    for key in keys:
         child = node[key]
-        here = (*path, step) if step else path
+        here = () if path is _ROOT else (*path, key if isinstance(key, str) else "*")
         if isinstance(child, str):
             kind = fields.kind(here, child)
             if kind is not Kind.STRUCTURAL:

@@ -81,18 +81,29 @@ STREAM: Final = StreamShape(
 )
 
 _READABLE_PARTS: Final = {"text": "text", "refusal": "refusal"}
+_OTHER_PART_KEYS: Final = frozenset({"type", "text", "refusal", "cache_control", "annotations"})
+_EMBEDDED: Final = ("prompt_embeds", "prompt_token_ids")
 
 
 def check_request(body: Any) -> None:
-    """Refuse content parts that cannot be looked into.
+    """Refuse content that cannot be looked into.
 
     Raises:
-        Uninspectable: a message holds an image, audio, a file or a part of unknown type.
+        Uninspectable: a message holds an image, audio, a file, a part of unknown type or one that says two
+            things, or the request brings token ids or embeddings.
     """
-    messages = body.get("messages") if isinstance(body, dict) else None
+    if any(body.get(name) is not None for name in _EMBEDDED):
+        raise Uninspectable("token ids and embeddings cannot be inspected; send the prompt as text")
+    messages = body.get("messages")
     for message in messages if isinstance(messages, list) else []:
         content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else []:
-            kind = part.get("type") if isinstance(part, dict) else None
-            if not isinstance(kind, str) or not isinstance(part.get(_READABLE_PARTS.get(kind, "")), str):
-                raise Uninspectable("a message holds a part that is not text; images, audio and files are refused")
+        parts = content if isinstance(content, list) else []
+        if isinstance(content, dict) or not all(_readable(part) for part in parts):
+            raise Uninspectable("a message holds a part that is not text; images, audio and files are refused")
+
+
+def _readable(part: Any) -> bool:
+    """Tell whether a content part is text and nothing beside: some servers go by a part's keys, not by its type."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    readable = isinstance(kind, str) and isinstance(part.get(_READABLE_PARTS.get(kind, "")), str)
+    return readable and part.keys() <= _OTHER_PART_KEYS

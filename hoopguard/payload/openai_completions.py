@@ -18,12 +18,19 @@ ANSWER: Final = Fields(
 STREAM: Final = StreamShape(fields=ANSWER, empty_choice={"text": ""})
 
 
+_EMBEDDED: Final = ("prompt_embeds", "prompt_token_ids")
+
+
 def check_request(body: Any) -> None:
-    """Refuse prompts given as token ids, which nobody here can read.
+    """Refuse prompts given as token ids or embeddings, which nobody here can read.
 
     Raises:
-        Uninspectable: the prompt, or the suffix, is made of numbers.
+        Uninspectable: the prompt, or the suffix, is not text.
     """
-    prompt = body.get("prompt") if isinstance(body, dict) else None
-    if isinstance(prompt, list) and not all(isinstance(entry, str) for entry in prompt):
-        raise Uninspectable("a prompt given as token ids cannot be inspected; send it as text")
+    if any(body.get(name) is not None for name in _EMBEDDED):
+        raise Uninspectable("token ids and embeddings cannot be inspected; send the prompt as text")
+    for name in ("prompt", "suffix"):
+        value = body.get(name)
+        entries = value if isinstance(value, list) else [value]
+        if value is not None and not all(isinstance(entry, str) for entry in entries):
+            raise Uninspectable(f"a {name} that is not text, such as token ids, cannot be inspected; send it as text")

@@ -36,10 +36,13 @@ class EventParser:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="strict")
-        self._rest = ""
         self._started = False
-        self._lines: list[str] = []
+        self._after_cr = False
+        self._line: list[str] = []
+        self._data: list[str] = []
+        self._fields: dict[str, str] = {}
         self._size = 0
+        self._waiting = 0
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that ``chunk`` completes.
@@ -47,13 +50,11 @@ class EventParser:
         Raises:
             FramingError: not UTF-8, or an event beyond all measure.
         """
-        return self._take(self._decode(chunk, final=False), final=False)
+        return self._take(self._decode(chunk, final=False))
 
     def finish(self) -> list[Event]:
-        """Return what is left at the end; an event without its blank line counts, for it was sent."""
-        events = self._take(self._decode(b"", final=True), final=True)
-        last = self._dispatch()
-        return [*events, last] if last is not None else events
+        """Return what is left at the end; unlike the standard, an event without its blank line counts: it was sent."""
+        return self._take(self._decode(b"", final=True) + "\n\n")
 
     def _decode(self, chunk: bytes, *, final: bool) -> str:
         try:
@@ -61,42 +62,47 @@ class EventParser:
         except UnicodeDecodeError as error:
             raise FramingError("the stream is not UTF-8") from error
 
-    def _take(self, text: str, *, final: bool) -> list[Event]:
-        if not self._started and text:
-            text, self._started = text.removeprefix("\ufeff"), True
-        events: list[Event] = []
-        for line in self._complete_lines(text, final=final):
+    def _take(self, text: str) -> list[Event]:
+        events = []
+        for line in self._complete_lines(text):
             if line:
-                self._lines.append(line)
-                self._size += len(line)
+                self._field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
-        if self._size + len(self._rest) > _MAX_EVENT_CHARS:
+        if self._size + self._waiting > _MAX_EVENT_CHARS:
             raise FramingError(f"an event of the stream is longer than {_MAX_EVENT_CHARS} characters")
         return events
 
-    def _complete_lines(self, text: str, *, final: bool) -> list[str]:
-        """Split at CR, LF and CRLF; a CR at the very end waits, for an LF may follow."""
-        text = self._rest + text
-        held = "\r" if text.endswith("\r") and not final else ""
-        *lines, self._rest = text.removesuffix(held).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest += held
-        if final and self._rest:
-            lines.append(self._rest)
-            self._rest = ""
+    def _complete_lines(self, text: str) -> list[str]:
+        """Split at CR, LF and CRLF; a line that has not ended waits in pieces, so that none is copied twice."""
+        if not text:
+            return []
+        if not self._started:
+            text, self._started = text.removeprefix("\ufeff"), True
+        if self._after_cr:
+            text, self._after_cr = text.removeprefix("\n"), False
+        self._after_cr = text.endswith("\r")
+        first, *rest = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._line.append(first)
+        self._waiting += len(first)
+        if not rest:
+            return []
+        lines = ["".join(self._line), *rest[:-1]]
+        self._line, self._waiting = [rest[-1]], len(rest[-1])
         return lines
 
+    def _field(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+            self._size += len(line)
+        elif name in ("event", "retry") or (name == "id" and "\0" not in value):
+            self._fields[name] = value
+
     def _dispatch(self) -> Event | None:
-        lines, self._lines, self._size = self._lines, [], 0
-        data: list[str] = []
-        fields: dict[str, str] = {}
-        for line in lines:
-            name, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            if name == "data":
-                data.append(value)
-            elif name in ("event", "id", "retry"):
-                fields[name] = value
+        data, fields = self._data, self._fields
+        self._data, self._fields, self._size = [], {}, 0
         if not data:
             return None
         retry = fields.get("retry", "")

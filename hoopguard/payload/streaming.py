@@ -5,8 +5,10 @@ arguments of tool call 1, …). Stages transform a channel's text piece by piece
 it back; what they held comes out before the event that finishes the choice.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
@@ -18,7 +20,8 @@ from hoopguard.payload.sse import Event, EventParser, FramingError
 _MAX_CHANNELS: Final = 512
 _MAX_DEPTH: Final = 32
 _DONE: Final = "[DONE]"
-
+_EVENT_NAME: Final = re.compile(r"[A-Za-z_.-]{1,40}", re.ASCII)
+"""An event's name that may pass uninspected; an ``id`` never does, for nobody could tell what it says."""
 
 Place = tuple[str | int, ...]
 
@@ -85,6 +88,7 @@ class AnswerStream:
     ended: bool = False
     _parser: EventParser = field(default_factory=EventParser)
     _open: dict[Channel, bool] = field(default_factory=dict)
+    _finished: set[str | int] = field(default_factory=set)
     _last: dict[str, Any] = field(default_factory=dict)
 
     def feed(self, chunk: bytes) -> bytes:
@@ -101,8 +105,8 @@ class AnswerStream:
             return b""
         out = self._run(self._parser.finish())
         if not self.ended:
-            out += self._flush(list(self._open))
-        self.ended = True
+            self.ended = True
+            out += self._or_stop(partial(self._flush, list(self._open)))
         return out
 
     def _run(self, events: list[Event]) -> bytes:
@@ -110,12 +114,16 @@ class AnswerStream:
         for event in events:
             if self.ended:
                 break
-            try:
-                out += self._event(event)
-            except StopStream as stop:
-                self.ended = True
-                return out + self._stop(stop.final)
+            out += self._or_stop(partial(self._event, event))
         return out
+
+    def _or_stop(self, step: Callable[[], bytes]) -> bytes:
+        """Return what a step lets out, or the stream's proper end if a stage stops it there."""
+        try:
+            return step()
+        except StopStream as stop:
+            self.ended = True
+            return self._stop(stop.final)
 
     def _event(self, event: Event) -> bytes:
         if event.data.strip() == _DONE:
@@ -128,7 +136,8 @@ class AnswerStream:
         self._walk(body, (), (), found, 0)
         before = self._finish_choices(body, found)
         self._last = body
-        return before + Event(_dump(body), event.event, event.id, event.retry).encode()
+        kind = event.event if _EVENT_NAME.fullmatch(event.event) else ""
+        return before + Event(_dump(body), kind, retry=event.retry).encode()
 
     def _walk(self, node: Any, path: Path, place: Place, found: dict[Channel, _Found], depth: int) -> None:
         if depth > _MAX_DEPTH:
@@ -169,14 +178,14 @@ class AnswerStream:
 
     def _finish_choices(self, body: Any, found: dict[Channel, _Found]) -> bytes:
         """Let out what is held of every choice that this event finishes, before or in the event itself."""
-        choices = body.get("choices")
         finished = {
             _index(choice, position)
-            for position, choice in enumerate(choices if isinstance(choices, list) else [])
-            if isinstance(choice, dict) and choice.get("finish_reason")
+            for position, choice in enumerate(body.get("choices") or [])
+            if choice.get("finish_reason")
         }
         if not finished:
             return b""
+        self._finished |= finished
         elsewhere: list[Channel] = []
         for channel in [channel for channel, is_open in self._open.items() if is_open and channel.place[1] in finished]:
             if channel in found:
@@ -207,9 +216,13 @@ class AnswerStream:
         return Event(_dump({**_head(template), "choices": [choice]}))
 
     def _stop(self, final: dict[str, Any]) -> bytes:
-        """End the stream as the API does: every choice gets a finish reason, then ``[DONE]``."""
-        indexes = dict.fromkeys(channel.place[1] for channel, is_open in self._open.items() if is_open) or {0: None}
-        choices = [{"index": index, **self.shape.empty_choice, "finish_reason": "content_filter"} for index in indexes]
+        """End the stream as the API does: every choice gets a finish reason, once, then ``[DONE]``."""
+        indexes = dict.fromkeys(channel.place[1] for channel in self._open) or {0: None}
+        choices = [
+            {"index": index, **self.shape.empty_choice, "finish_reason": "content_filter"}
+            for index in indexes
+            if index not in self._finished
+        ]
         last = {**_head(self._last), "choices": choices, "hoopguard": final}
         return Event(_dump(last)).encode() + Event(_DONE).encode()
 
@@ -221,6 +234,9 @@ def _parse(data: str) -> Any:
         raise FramingError("an event of the stream is not JSON") from error
     if not isinstance(body, dict):
         raise FramingError("an event of the stream is not a JSON object")
+    choices = body.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise FramingError("an event of the stream has choices that are not a list of objects")
     return body
 
 
