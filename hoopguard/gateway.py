@@ -37,7 +37,7 @@ from hoopguard.recorder.commit import Recorder as Journalist
 from hoopguard.recorder.errors import RecordError, StateError
 from hoopguard.recorder.journal import Settings
 from hoopguard.store import StoreError, open_store
-from hoopguard.transport import ClosedLayer, guard
+from hoopguard.transport import ClosedLayer, GuardedLayer, GuardedStream, guard
 
 _log = logging.getLogger(__name__)
 
@@ -213,7 +213,10 @@ class Gateway:
         return next((each for each in connections if upstream_address(each)[1:] == tuple(address[:2])), None)
 
 
-_KNOWN_LAYERS: Final = frozenset({HttpLayer, ClientTLSLayer, ServerTLSLayer, modes.HttpProxy, modes.ReverseProxy})
+_KNOWN_LAYERS: Final = frozenset(
+    {GuardedLayer, GuardedStream, HttpLayer, ClientTLSLayer, ServerTLSLayer, modes.HttpProxy, modes.ReverseProxy}
+)
+"""What a connection may consist of; inside a CONNECT tunnel the guarded ones come before TLS."""
 
 
 def _chain(policy: PolicyHolder) -> Chain:
