@@ -5,6 +5,7 @@ begin · 130 the story was interrupted.
 """
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from hoopguard.demo.stack import NotStarted
 from hoopguard.demo.stage import MITMWEB, Stage
 from hoopguard.demo.story import Told, play
 from hoopguard.demo.telling import Page, Silence, complain, print_json
+from hoopguard.recorder.state import in_use
 
 ACTS: Final = (
     scenes_asking.ACT,
@@ -38,6 +40,7 @@ ACTS: Final = (
     scenes_recording.ACT,
 )
 _INTERRUPTED: Final = 130
+_KEPT_RUNS: Final = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +95,15 @@ def _installation(chosen: argparse.Namespace) -> Installation:
     home = usual.state / "demo"
     usual.state.mkdir(mode=0o700, exist_ok=True)
     home.mkdir(exist_ok=True)
+    _forget_old_runs(home)
     return Installation(Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=home)), Ports.free())
+
+
+def _forget_old_runs(home: Path) -> None:
+    """Remove the folders of earlier demos, except of the last few and of those that are still running."""
+    for folder in sorted(home.iterdir())[:-_KEPT_RUNS]:
+        if not in_use(folder / "var"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _play(installation: Installation, *, as_json: bool) -> int:

@@ -1,5 +1,6 @@
 """Act four: a CI job that knows nothing of hoopguard but HTTPS_PROXY and a CA."""
 
+import json
 import subprocess
 import sys
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 from hoopguard.demo import answers, cast
 from hoopguard.demo.installation import HOOPGUARD
 from hoopguard.demo.stage import Stage, chat
-from hoopguard.demo.story import Act, Seen, quoted
+from hoopguard.demo.story import Act, Seen
 
 ACT: Final = Act("A CI job, with nothing but HTTPS_PROXY and the CA in its environment")
 
@@ -37,7 +38,7 @@ def _python(stage: Stage, model: str) -> subprocess.CompletedProcess[str]:
 
 
 def _tail(done: subprocess.CompletedProcess[str]) -> str:
-    return f"exit {done.returncode}: {quoted((done.stdout + done.stderr).strip())}"
+    return f"exit {done.returncode}: {(done.stdout + done.stderr).strip()[-600:]}"
 
 
 def _no_personal_data(text: str) -> dict[str, bool]:
@@ -50,14 +51,16 @@ def with_curl(stage: Stage) -> Seen:
     """Check the forward proxy with curl."""
     question = chat("Who is the customer?")
     done = _job(stage, "curl", "-sS", "--fail-with-body", _URL, "-H", "content-type: application/json", "-d", question)
-    return Seen(_tail(done), {"exit 0": done.returncode == 0, **_no_personal_data(done.stdout)})
+    said = json.loads(done.stdout)["choices"][0]["message"]["content"] if done.returncode == 0 else _tail(done)
+    return Seen(f"“{said}”", {"exit 0": done.returncode == 0, **_no_personal_data(said)})
 
 
 @ACT.step(f"the OpenAI SDK with base_url https://{HOST}/v1, unchanged", expected="a masked answer")
 def with_python(stage: Stage) -> Seen:
     """Check the forward proxy with Python."""
     done = _python(stage, "llama-3-8b")
-    return Seen(_tail(done), {"exit 0": done.returncode == 0, **_no_personal_data(done.stdout)})
+    text = f"“{done.stdout.strip()}”" if done.returncode == 0 else _tail(done)
+    return Seen(text, {"exit 0": done.returncode == 0, **_no_personal_data(done.stdout)})
 
 
 @ACT.step("the job asks the large model, which is for people only", expected="403: PermissionDeniedError")

@@ -27,18 +27,20 @@ def segment(stage: Stage, session: dict[str, Any]) -> Path:
     return stage.installation.state / "sessions" / str(session["session"]) / str(session["segments"][0])
 
 
-@ACT.step("hoopguard sessions list", expected="Ada's session, Linus's and the job's, with how each exchange ended")
+@ACT.step("hoopguard sessions list", expected="one of Ada's, of Linus's and of the job's, with how each exchange ended")
 def listed(stage: Stage) -> Seen:
     """Check that sessions are there."""
     done = stage.hoopguard("sessions", "list")
-    rows = [line.rstrip() for line in done.stdout.splitlines()]
     stage.memory["session"] = session = adas_session(stage)
     checks = {
         "exit 0": done.returncode == 0,
         "all three": all(who in done.stdout for who in (cast.ADA, cast.LINUS, cast.JOB)),
-        "allowed and blocked": {"allowed", "blocked", "rejected"} <= set(session["outcomes"]),
+        "allowed, blocked and rejected": {"allowed", "blocked", "rejected"} <= set(session["outcomes"]),
     }
-    return Seen("\n".join(" · ".join(part for part in row.split("  ") if part) for row in rows[1:]), checks)
+    rows = (
+        " · ".join(part.strip() for part in row.split("  ") if part.strip()) for row in done.stdout.splitlines()[1:]
+    )
+    return Seen("\n".join(rows), checks)
 
 
 @ACT.step("hoopguard sessions show", expected="what was asked, decided, masked and said, and nothing in the clear")
@@ -49,7 +51,7 @@ def told_again(stage: Stage) -> Seen:
     checks = {
         "exit 0": done.returncode == 0,
         "the masked prompt is there": "Refund <EMAIL_ADDRESS>" in done.stdout,
-        "who approved is there": "Keys must not be sent" in done.stdout,
+        "the refusals are there": "Keys must not be sent" in done.stdout,
         "no personal data": not any(value in done.stdout for value in HIDDEN),
     }
     return Seen("\n".join([*lines[:6], f"… ({len(lines) - 6} more lines)"]), checks)

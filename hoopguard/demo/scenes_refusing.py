@@ -4,10 +4,12 @@ import json
 import time
 from typing import Any, Final
 
+import jwt
 from openai import APIStatusError
 
 from hoopguard.demo import cast
 from hoopguard.demo.asking import Reply, ask, refusal, stream
+from hoopguard.demo.issuer import new_key
 from hoopguard.demo.stage import Helper, Stage, chat
 from hoopguard.demo.story import Act, Seen, quoted
 
@@ -51,32 +53,39 @@ def _stranger(stage: Stage, token: str, says: str) -> Seen:
     return Seen(seen.text, {**seen.checks, f"the message says {says!r}": says in reply.message})
 
 
-@STRANGERS.step("somebody without a token (curl)", expected="401, and JSON that says how to send one")
+@STRANGERS.step("somebody without a token (curl)", expected="401, as the API's JSON, and how to send one")
 def no_token(stage: Stage) -> Seen:
     """Check that a token is required."""
     before = len(stage.seen(stage.llama))
     status, error = curl_chat(stage)
     checks = {"401": status == 401, "a stable code": error.get("code") == "hoopguard_no_credential"}
-    return Seen(f"{status} {json.dumps(error)}", {**checks, **unmoved(stage, stage.llama, before)})
+    return Seen(
+        f"{status} {error.get('code')}: {error.get('message')}", {**checks, **unmoved(stage, stage.llama, before)}
+    )
 
 
-@STRANGERS.step("Ada with a token that expired an hour ago", expected="401: AuthenticationError that says so")
+@STRANGERS.step("Ada with a token that expired an hour ago", expected="401: AuthenticationError, and why")
 def expired_token(stage: Stage) -> Seen:
     """Check that a token's time is looked at."""
     return _stranger(stage, cast.ada(stage, expires_in=-3600), "expired")
 
 
-@STRANGERS.step("Ada with a token that is meant for another service", expected="401: AuthenticationError that says so")
+@STRANGERS.step("Ada with a token that is meant for another service", expected="401: AuthenticationError, and why")
 def wrong_audience(stage: Stage) -> Seen:
     """Check that a token's audience is looked at."""
     return _stranger(stage, cast.ada(stage, audience="payroll"), "another audience")
 
 
-@STRANGERS.step("somebody who signed a token with a key of their own", expected="401: AuthenticationError")
+@STRANGERS.step(
+    "somebody who copied all of Ada's token and signed it with a key of their own",
+    expected="401: AuthenticationError, and why",
+)
 def forged_token(stage: Stage) -> Seen:
     """Check that a token's signature is looked at."""
-    head, claims, signature = cast.ada(stage).split(".")
-    return _stranger(stage, f"{head}.{claims}.{signature[::-1]}", "signature")
+    genuine = cast.ada(stage)
+    claims, kid = jwt.decode(genuine, options={"verify_signature": False}), jwt.get_unverified_header(genuine)["kid"]
+    forged = jwt.encode(claims, new_key("RS256").private, "RS256", headers={"kid": kid})
+    return _stranger(stage, forged, "signature")
 
 
 @RULES.step("Ada pastes a private key into a prompt", expected="403: PermissionDeniedError with the rule's own message")
@@ -107,7 +116,9 @@ def unlisted_route(stage: Stage) -> Seen:
     bearer = f"authorization: Bearer {cast.ada(stage)}"
     status, error = curl_chat(stage, "-H", bearer, path="/v1/load_lora_adapter")
     checks = {"403": status == 403, "a stable code": error.get("code") == "hoopguard_route_not_listed"}
-    return Seen(f"{status} {error.get('message')}", {**checks, **unmoved(stage, stage.llama, before)})
+    return Seen(
+        f"{status} {error.get('code')}: {error.get('message')}", {**checks, **unmoved(stage, stage.llama, before)}
+    )
 
 
 @RULES.step(

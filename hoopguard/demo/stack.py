@@ -56,7 +56,12 @@ class GatewayProcess:
         """Start the process and wait for nothing."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self._env
+                self._command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self._env,
+                process_group=0,  # the terminal's Ctrl-C is not for the gateway: who started it ends it
             )
 
     def start(self) -> Self:
