@@ -1,7 +1,6 @@
 """``hoopguard approvals``: see what waits for a decision, and decide it."""
 
 import asyncio
-import json
 import os
 import pwd
 import stat
@@ -10,11 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from hoopguard.cli.output import DEFAULT_POLICY, EXIT_FOUND, JsonOption, PolicyOption, fail, print_rows, say
+from hoopguard.cli.output import DEFAULT_POLICY, EXIT_FOUND, JsonOption, PolicyOption, fail, print_json, print_rows, say
 
 if TYPE_CHECKING:
     from hoopguard.approval.reviewers import Reviewer
@@ -61,14 +60,14 @@ def list_approvals(
     policy: PolicyOption = DEFAULT_POLICY, state: StateOption = "pending", json_wanted: JsonOption = False
 ) -> None:
     """List approvals, the oldest first."""
-    from hoopguard.approval.rendering import COLUMNS, as_json, row
+    from hoopguard.cli.rendering import COLUMNS, as_json, row
     from hoopguard.policy import load_policy
 
     now = time.time()
     with _approvals(load_policy(policy, secrets=False), read_only=True) as approvals:
         found = approvals.list(now, None if state == "all" else state) if approvals else ()
     if json_wanted:
-        _print_ascii_json([as_json(approval, now) for approval in found])
+        print_json([as_json(approval, now) for approval in found])
     elif not found:
         say("no approvals" if state == "all" else f"no {state} approvals")
     else:
@@ -77,8 +76,8 @@ def list_approvals(
 
 def show(approval_id: ApprovalId, policy: PolicyOption = DEFAULT_POLICY, json_wanted: JsonOption = False) -> None:
     """Show who asks what of which model, why it waits, and who has decided so far."""
-    from hoopguard.approval.rendering import as_json, lines
     from hoopguard.approval.service import UnknownApprovalError
+    from hoopguard.cli.rendering import as_json, lines
     from hoopguard.policy import load_policy
 
     now = time.time()
@@ -90,11 +89,11 @@ def show(approval_id: ApprovalId, policy: PolicyOption = DEFAULT_POLICY, json_wa
         except UnknownApprovalError as error:
             fail(str(error.args[0]), hint="see: hoopguard approvals list --state all")
     if json_wanted:
-        _print_ascii_json(as_json(approval, now))
+        print_json(as_json(approval, now))
         return
     for line in lines(approval, now):
         # Not through rich: it would turn a preview's ":smile:" into something else.
-        typer.echo(line)
+        say(line)
 
 
 def approve(
@@ -112,9 +111,9 @@ def deny(
 
 
 def _decide(approval_id: str, verdict: "Verdict", note: str, token_file: Path | None, policy: Path) -> None:
-    from hoopguard.approval.rendering import standing, visible
     from hoopguard.approval.service import MAX_NOTE_CHARS, UnknownApprovalError
     from hoopguard.approval.states import DecisionRefusedError
+    from hoopguard.cli.rendering import standing
     from hoopguard.policy import load_policy
 
     if len(note) > MAX_NOTE_CHARS:
@@ -131,8 +130,8 @@ def _decide(approval_id: str, verdict: "Verdict", note: str, token_file: Path | 
         except UnknownApprovalError as error:
             fail(str(error.args[0]), hint="see: hoopguard approvals list")
         except DecisionRefusedError as error:
-            fail(visible(str(error)), code=EXIT_FOUND)
-    say(visible(f"{after.id}: {standing(after)}, decided by {reviewer.subject} ({reviewer.issuer})"))
+            fail(str(error), code=EXIT_FOUND)
+    say(f"{after.id}: {standing(after)}, decided by {reviewer.subject} ({reviewer.issuer})")
 
 
 @contextmanager
@@ -197,13 +196,12 @@ def _read_token(token_file: Path | None) -> str | None:
 
 
 def _verified(loaded: "LoadedPolicy", token: str) -> "Principal":
-    from hoopguard.approval.rendering import visible
     from hoopguard.identity.verify import IssuerUnavailable, TokenRejected
 
     try:
         return asyncio.run(_verify(loaded, token))
     except (TokenRejected, IssuerUnavailable) as error:
-        fail(visible(f"the token proves nothing: {error}"))
+        fail(f"the token proves nothing: {error}")
 
 
 async def _verify(loaded: "LoadedPolicy", token: str) -> "Principal":
@@ -218,8 +216,3 @@ async def _verify(loaded: "LoadedPolicy", token: str) -> "Principal":
 
 def _plain_id(approval_id: str) -> str:
     return approval_id.strip().lower()
-
-
-def _print_ascii_json(value: Any) -> None:
-    """Print JSON in ASCII only: recorded text may hold characters that a terminal takes for commands."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")

@@ -1,12 +1,11 @@
 """``hoopguard audit``: is the record what was recorded?"""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hoopguard.cli.output import DEFAULT_POLICY, EXIT_FOUND, JsonOption, PolicyOption, fail, say
+from hoopguard.cli.output import DEFAULT_POLICY, EXIT_FOUND, JsonOption, PolicyOption, fail, print_json, say
 
 if TYPE_CHECKING:
     from hoopguard.recorder.problem import Report
@@ -46,15 +45,14 @@ def verify(
 ) -> None:
     """Check every entry and every recorded flow, and name what was changed, removed or added."""
     from hoopguard.recorder.errors import StateError
-    from hoopguard.recorder.terminal import ascii_json, visible
     from hoopguard.recorder.verify import verify as verify_record
 
     try:
         report = verify_record(state_folder(policy, state))
     except (StateError, OSError) as error:
-        fail(visible(str(error)), hint="name the folder with --state, or the policy with --policy")
+        fail(str(error), hint="name the folder with --state, or the policy with --policy")
     if as_json:
-        sys.stdout.write(ascii_json(report.as_json()) + "\n")
+        print_json(report.as_json())
     else:
         _tell(report)
     if not report.clean:
@@ -62,12 +60,10 @@ def verify(
 
 
 def _tell(report: "Report") -> None:
-    from hoopguard.recorder.terminal import visible
-
     for problem in report.problems:
-        say(f"{problem.kind}: {visible(str(problem))}")
+        say(f"{problem.kind}: {problem}")
     for repair in report.repairs:
-        say(f"note: {visible(repair)}")
+        say(f"note: {repair}")
     if report.open_exchanges and report.live:
         say(f"note: {len(report.open_exchanges)} exchanges are under way")
     checked = f"{report.entries} entries, {report.exchanges} exchanges, {report.flows} flows"

@@ -1,16 +1,16 @@
 """How commands speak: rows for people, JSON for scripts, ``error:`` and ``hint:`` on stderr."""
 
 import sys
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
-import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from hoopguard.cli.terminal import ascii_json, visible
 
 EXIT_FOUND: Final = 1
 EXIT_USAGE: Final = 2
@@ -22,13 +22,6 @@ PolicyOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DEFAULT_POLICY: Final = Path("policy.toml")
-
-
-def visible(text: str) -> str:
-    """Show characters that would steer a terminal, or hide from its reader, as escapes."""
-    return "".join(
-        character.encode("unicode_escape").decode() if _steers(character) else character for character in text
-    )
 
 
 def complain(message: str, hint: str = "") -> None:
@@ -46,8 +39,8 @@ def fail(message: str, hint: str = "", code: int = EXIT_USAGE) -> NoReturn:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to stdout."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    """Print one JSON document to stdout: exact for a script, harmless on a terminal."""
+    sys.stdout.write(ascii_json(value) + "\n")
 
 
 def print_rows(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -60,9 +53,9 @@ def print_rows(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None
     _console().print(table)
 
 
-def say(message: str) -> None:
-    """Print a message for a person."""
-    _console().print("\n".join(escape(visible(line)) for line in message.split("\n")))
+def say(message: str, *, keep: str = "") -> None:
+    """Print a message for a person, as one line; ``keep`` lists control characters that may stay in it."""
+    _console().print(escape(visible(message, keep=keep)))
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -70,7 +63,3 @@ def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_COLUMNS
     return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=width is None, width=width)
-
-
-def _steers(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoopguard.cli.audit import StateOption, state_folder
-from hoopguard.cli.output import DEFAULT_POLICY, EXIT_FOUND, JsonOption, PolicyOption, fail, print_rows, say
+from hoopguard.cli.output import DEFAULT_POLICY, EXIT_FOUND, JsonOption, PolicyOption, fail, print_json, print_rows, say
 
 if TYPE_CHECKING:
     from hoopguard.recorder.sessions import SessionSummary
@@ -39,7 +39,6 @@ def list_(
 ) -> None:
     """List the recorded sessions, the oldest first."""
     from hoopguard.recorder.sessions import list_sessions
-    from hoopguard.recorder.terminal import ascii_json, visible
 
     found = [
         session
@@ -49,10 +48,10 @@ def list_(
         and (not outcome or session.outcomes[outcome])
     ]
     if as_json:
-        sys.stdout.write(ascii_json([session.as_json() for session in found]) + "\n")
+        print_json([session.as_json() for session in found])
         return
-    rows = ((visible(cell) for cell in _row(session)) for session in found)
-    print_rows(("session", "who", "connection", "models", "last", "exchanges"), rows)
+    columns = ("session", "who", "connection", "models", "last", "exchanges")
+    print_rows(columns, (_row(session) for session in found))
 
 
 @_app.command(epilog="Exit codes: 0 shown · 1 the record does not verify · 2 no such session.")
@@ -66,7 +65,6 @@ def show(
     from mitmproxy.http import HTTPFlow
 
     from hoopguard.recorder.sessions import find_session, read_session
-    from hoopguard.recorder.terminal import ascii_json
     from hoopguard.recorder.transcript import transcribe
 
     folder = state_folder(policy, state)
@@ -75,12 +73,12 @@ def show(
     transcripts = (transcribe(flow) for flow in read_session(folder, summary) if isinstance(flow, HTTPFlow))
     if as_json:
         value = {**summary.as_json(), "transcript": [entry.as_json() for entry in transcripts]}
-        sys.stdout.write(ascii_json(value) + "\n")
+        print_json(value)
         return
-    _say_visible(f"{summary.session}: {summary.exchanges} exchanges of {summary.principal}")
+    say(f"{summary.session}: {summary.exchanges} exchanges of {summary.principal}")
     for transcript in transcripts:
         for line in _lines(transcript):
-            _say_visible(line)
+            say(line, keep="\n\t")
 
 
 @_app.command(epilog="Exit codes: 0 shown · 1 the record does not verify · 2 no such session.")
@@ -112,14 +110,13 @@ def replay(
 
 def _refuse_unverified(state: Path, session: "SessionSummary") -> None:
     """Leave with a complaint if the ledger or this session's segments are not what was recorded."""
-    from hoopguard.recorder.terminal import visible
     from hoopguard.recorder.verify import verify
 
     # An exchange without an outcome (the gateway was killed) does not make other flows untrue.
     problems = [problem for problem in verify(state, session=session.session).problems if problem.kind != "open"]
     if problems:
         fail(
-            f"{session.session} does not verify: {visible(str(problems[0]))}",
+            f"{session.session} does not verify: {problems[0]}",
             hint="see all that is wrong with: hoopguard audit verify",
             code=EXIT_FOUND,
         )
@@ -158,12 +155,6 @@ def _lines(transcript: "Transcript") -> Iterable[str]:
             yield f"masked in the {direction}: " + ", ".join(f"{count} {entity}" for entity, count in counts.items())
     for turn in (*transcript.asked, *transcript.answered):
         yield f"[{turn.role}] {turn.text}"
-
-
-def _say_visible(line: str) -> None:
-    from hoopguard.recorder.terminal import visible
-
-    say(visible(line, keep="\n\t"))
 
 
 def _time(seconds: float) -> str:

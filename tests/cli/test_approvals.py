@@ -150,7 +150,7 @@ def test_recorded_text_cannot_steer_the_terminal(policy: Path) -> None:
         printed = run(policy, *words).stdout
         assert not set(printed) & set("\x1b\x9b\x07\r\u202e\u2028")
     shown = run(policy, "show", approval.id).stdout
-    assert "\\x1b[2J\\x9b31m\\u202e\\u2028\\r[red]x[/] :smile:\n  │ ap-aaaa: approved" in shown
+    assert "\\x1b[2J\\x9b31m\\u202e\\u2028\\x0d[red]x[/] :smile:\n  │ ap-aaaa: approved" in shown
     assert json.loads(run(policy, "show", approval.id, "--json").stdout)["preview"] == evil
 
 

@@ -13,7 +13,7 @@ from records import ALICE, ANSWER, TALK, exchange, intent_of, make, open_recorde
 
 from hoopguard.recorder.errors import StateError
 from hoopguard.recorder.sessions import SessionSummary, find_session, list_sessions, read_session, segment_paths
-from hoopguard.recorder.terminal import ascii_json, visible
+from hoopguard.cli.terminal import ascii_json, visible
 from hoopguard.recorder.transcript import Turn, read_answer, read_request, transcribe
 
 

@@ -1,6 +1,5 @@
-"""An approval in words for a person and in plain values for a program; nothing steers a terminal."""
+"""An approval in words for a person and in plain values for a program."""
 
-import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -32,8 +31,7 @@ def row(approval: Approval) -> tuple[str, ...]:
     """Return an approval as one line of a table, in the order of ``COLUMNS``."""
     why = ", ".join(dict.fromkeys(name for name, _ in approval.reasons))
     who = f"{approval.subject} ({approval.issuer})"
-    shown = (approval.id, approval.state, _when(approval.created_at), who, approval.model, approval.rule, why)
-    return tuple(visible(cell) for cell in shown)
+    return (approval.id, approval.state, _when(approval.created_at), who, approval.model, approval.rule, why)
 
 
 def lines(approval: Approval, now: float) -> Iterator[str]:
@@ -41,19 +39,19 @@ def lines(approval: Approval, now: float) -> Iterator[str]:
     groups = ", ".join(approval.principal.get("groups", ())) or "none"
     yield f"{approval.id}: {standing(approval)}"
     yield f"asked    {_when(approval.created_at)}, {_over(approval, now)}"
-    yield visible(f"who      {approval.subject} ({approval.issuer}), groups: {groups}")
-    yield visible(f"what     {approval.connection} · {approval.model} · {approval.route}")
-    yield visible(f"rule     {approval.rule}, grants {_terms(approval)}")
+    yield f"who      {approval.subject} ({approval.issuer}), groups: {groups}"
+    yield f"what     {approval.connection} · {approval.model} · {approval.route}"
+    yield f"rule     {approval.rule}, grants {_terms(approval)}"
     for name, message in approval.reasons:
-        yield visible(f"why      {name}: {message}")
+        yield f"why      {name}: {message}"
     for vote in approval.decisions:
         note = f": {vote.note}" if vote.note else ""
-        yield visible(f"decision {vote.verdict} by {vote.subject} ({vote.issuer}) at {_when(vote.at)}{note}")
+        yield f"decision {vote.verdict} by {vote.subject} ({vote.issuer}) at {_when(vote.at)}{note}"
     if approval.grant is not None and approval.grant.used_at is not None:
-        yield visible(f"grant    used at {_when(approval.grant.used_at)} by {approval.grant.used_by}")
+        yield f"grant    used at {_when(approval.grant.used_at)} by {approval.grant.used_by}"
     yield "preview  of the request, masked:"
     for line in approval.preview.split("\n"):
-        yield f"  │ {visible(line)}"
+        yield f"  │ {line}"
 
 
 def standing(approval: Approval) -> str:
@@ -92,13 +90,3 @@ def as_json(approval: Approval, now: float) -> dict[str, Any]:
         ],
         "grant": None if grant is None else {"state": grant_state_at(grant, now), "expires_at": grant.expires_at},
     }
-
-
-def visible(text: str) -> str:
-    """Show characters that would steer a terminal, or hide from its reader, as escapes."""
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-        else character
-        for character in text
-    )
