@@ -1,0 +1,86 @@
+"""What could still become a match is told for any pattern, so that law 6 holds for the operator's own ones."""
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from maskable import cut, masker, streamed
+from pydantic import ValidationError
+
+from hoopguard.masking.masker import Masker
+from hoopguard.masking.pending import Pending, beginnings, may_match_nothing
+
+FLAGS = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
+
+_atoms = st.sampled_from(["a", "b", " ", "-", r"\d", r"\w", "[ab]", "[^a]", ".", r"\b", r"\B", "^", "$", r"\.", "1"])
+_quantifiers = st.sampled_from(["", "", "", "*", "+", "?", "{2}", "{1,3}", "{2,}", "+?", "*?"])
+patterns = st.recursive(
+    st.builds("{}{}".format, _atoms.filter(lambda a: a not in (r"\b", r"\B", "^", "$")), _quantifiers) | _atoms,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=4).map("".join),
+        st.builds("({}|{}){}".format, inner, inner, _quantifiers),
+        st.builds("(?:{}){}".format, inner, _quantifiers),
+    ),
+    max_leaves=7,
+)
+short_texts = st.text(alphabet="ab 1-.\n", max_size=24)
+
+
+def own(pattern: str) -> Masker | None:
+    """Return a masker for one pattern, or None if the policy or the recogniser refuses the pattern."""
+    table = {"name": "own", "entity": "OWN", "patterns": [pattern]}
+    try:
+        return masker({"name": "m", "entities": ("OWN",)}, recognisers=(table,))
+    except (ValidationError, ValueError):
+        return None
+
+
+@settings(max_examples=400, deadline=None)
+@given(pattern=patterns, text=short_texts, sizes=st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_law_6_holds_for_patterns_of_the_operators_own(pattern: str, text: str, sizes: list[int]) -> None:
+    rules = own(pattern)
+    if rules is not None:
+        assert streamed(rules.stream(), cut(text, sizes)) == rules.mask(text).text
+
+
+def test_nested_quantifiers_hold_back_all_that_belongs_together() -> None:
+    rules = own(r"Project (\w+ ?)+")
+    assert rules is not None
+    assert streamed(rules.stream(), list("the Project alpha beta gamma, and so on")) == "the <OWN>, and so on"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "earliest"),
+    [
+        ("abc", "xab", 1),
+        ("abc", "xabc", 4),
+        (r"abc\b", "xabc", 1),
+        (r"abc\b", "xabcd", 5),
+        (r"x\d{2,4}", "x123", 0),
+        (r"x\d{2,4}", "x1234", 5),
+        ("foo bar|foo", "a foo b", 2),
+        ("a(?=bcd)", "zabc", 1),
+        ("a(?=bcd)", "zabcd", 5),
+        ("a(?!bcd)", "zabc", 1),
+        ("(?<=z)ab", "za", 1),
+        ("(?<=z)ab", "ya", 2),
+        (r"(\w)-\1", "a-", 0),
+        ("[]x]+y", "]x", 0),
+        (r"(?i:AB)c", "ab", 0),
+    ],
+)
+def test_the_earliest_offset_is_where_more_text_could_make_a_difference(pattern: str, text: str, earliest: int) -> None:
+    assert Pending([(pattern, FLAGS)]).earliest(text, 0, 5) == earliest
+
+
+def test_beginnings_are_those_of_the_pattern_and_no_more() -> None:
+    compiled = regex.compile(beginnings("ab+c"))
+    assert [bool(compiled.fullmatch(text)) for text in ("", "a", "abbb", "abc", "b", "aa")] == [1, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "empty"),
+    [("a*", True), (r"\ba?", True), ("(?=a)", True), ("(?=a)a", False), ("a|^", True), ("a+", False)],
+)
+def test_patterns_that_may_match_nothing_are_told(pattern: str, empty: bool) -> None:
+    assert may_match_nothing(pattern, FLAGS) == empty
