@@ -4,13 +4,24 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any, Final
+
+import re2
+import regex
 
 from hoopguard.payload.fields import Kind, Text
 from hoopguard.policy.model import Guardrail, Policy
 from hoopguard.policy.values import compile_pattern
 
 _SEVERITY: Final = {"block": 0, "approve": 1, "flag": 2}
+_WORDS_A_PATTERN: Final = 200
+_ALNUM: Final = r"\pL\pN"
+_PLAIN: Final = regex.compile(r"[\t\n\r\x20-\x7e]*+")
+_INVISIBLE: Final = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}\x00-\x08\x0e-\x1f\x7f-\x9f]+")
+_MARKS: Final = regex.compile(r"(\p{M}{30})\p{M}+")
+_ESCAPE: Final = regex.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
+_SHORT: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +43,20 @@ class CompiledRule:
     rule: Guardrail
     observed: bool
     patterns: tuple[Any, ...]
-    words: tuple[str, ...]
+    words: tuple[Any, ...]
 
     @classmethod
     def of(cls, rule: Guardrail, *, observe_all: bool) -> "CompiledRule":
         """Compile a rule; ``observe_all`` is the whole policy's mode."""
         patterns = tuple(compile_pattern(pattern) for pattern in rule.patterns)
-        words = tuple(_folded(word) for word in rule.words)
-        return cls(rule, observe_all or rule.mode == "observe", patterns, words)
+        return cls(rule, observe_all or rule.mode == "observe", patterns, _word_patterns(rule.words))
 
     def matches(self, view: str) -> bool:
         """Tell whether a text has one of the rule's patterns or words."""
         if any(pattern.search(view) for pattern in self.patterns):
             return True
-        return bool(self.words) and _has_word(_folded(view), self.words)
+        folded = view.casefold() if self.words else ""
+        return any(words.search(folded) for words in self.words)
 
 
 def compile_rules(policy: Policy, connection: str, direction: str) -> tuple[CompiledRule, ...]:
@@ -78,50 +89,66 @@ def judge(rules: Sequence[CompiledRule], texts: Iterable[Text]) -> tuple[Verdict
 
 
 def views(text: Text) -> Iterator[str]:
-    """Yield the ways in which a text can be read: as it is, without disguise, and out of its JSON string."""
-    yield text.value
-    if not text.value.isascii():
-        yield undisguised(text.value)
+    """Yield the ways in which a text can be read: as it is, without disguise, and out of its JSON strings."""
+    readings = [text.value]
     if text.kind is Kind.JSON_TEXT:
-        for value in _strings(text.value):
-            yield value
-            if not value.isascii():
-                yield undisguised(value)
+        readings += _strings(text.value)
+        if "\\" in text.value:
+            readings.append(_unescaped(text.value))
+    for reading in readings:
+        yield reading
+        if not _PLAIN.fullmatch(reading):
+            yield undisguised(reading)
 
 
 def undisguised(text: str) -> str:
-    """Return the text in NFKC, without invisible characters (Unicode category ``Cf``)."""
-    return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    """Return the text in NFKC, without invisible and control characters, and no more than 30 marks on a letter.
+
+    Normalising sorts marks in quadratic time, which UAX #15's Stream-Safe Text Format bounds in the same way.
+    """
+    bounded = _MARKS.sub(r"\1", _INVISIBLE.sub("", text))
+    visible: str = _INVISIBLE.sub("", unicodedata.normalize("NFKC", bounded))
+    return visible
 
 
 def _strings(text: str) -> list[str]:
+    """Return every string of a JSON text, keys included; none if it is not JSON."""
     found: list[str] = []
 
-    def collect(pairs: list[tuple[str, Any]]) -> None:
-        for key, value in pairs:
-            parts = value if isinstance(value, list) else [value]
-            found.extend((key, *(part for part in parts if isinstance(part, str))))
+    def collect(pairs: list[tuple[str, Any]]) -> list[Any]:
+        return [part for pair in pairs for part in pair]
 
     try:
-        value = json.loads(text, object_pairs_hook=collect)
+        waiting = [json.loads(text, object_pairs_hook=collect)]
     except (ValueError, RecursionError):
         return found
-    return [*found, *([value] if isinstance(value, str) else [])]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str):
+            found.append(_whole(value))
+    return found
 
 
-def _folded(text: str) -> str:
-    return text.casefold()
+def _unescaped(text: str) -> str:
+    """Return a JSON text with its escapes undone wherever they stand; it may be cut, or no JSON at all."""
+    unescaped: str = _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else _SHORT[match[2]], text)
+    return _whole(unescaped)
 
 
-def _has_word(text: str, words: Iterable[str]) -> bool:
-    return any(_stands_alone(text, word) for word in words)
+def _whole(text: str) -> str:
+    """Join surrogate pairs to characters; a half of one, which no pattern can be asked about, becomes ``U+FFFD``."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _stands_alone(text: str, word: str) -> bool:
-    start = text.find(word)
-    while start >= 0:
-        before, after = text[start - 1 : start], text[start + len(word) : start + len(word) + 1]
-        if not (before.isalnum() and word[0].isalnum()) and not (after.isalnum() and word[-1].isalnum()):
-            return True
-        start = text.find(word, start + 1)
-    return False
+def _word_patterns(words: Iterable[str]) -> tuple[Any, ...]:
+    """Compile patterns for words that stand alone: at neither end does a letter or digit meet another."""
+    forms = sorted({form for word in words for form in (word.casefold(), undisguised(word).casefold())} - {""})
+    return tuple(compile_pattern("|".join(map(_standing_alone, some))) for some in batched(forms, _WORDS_A_PATTERN))
+
+
+def _standing_alone(word: str) -> str:
+    before = rf"(?:^|[^{_ALNUM}])" if word[0].isalnum() else ""
+    after = rf"(?:$|[^{_ALNUM}])" if word[-1].isalnum() else ""
+    return f"{before}{re2.escape(word)}{after}"
