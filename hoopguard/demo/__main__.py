@@ -28,7 +28,7 @@ from hoopguard.demo.installation import PROJECT, Installation, NotPrepared, Port
 from hoopguard.demo.stack import NotStarted
 from hoopguard.demo.stage import MITMWEB, Stage
 from hoopguard.demo.story import Told, play
-from hoopguard.demo.telling import Page, Silence, complain, print_json
+from hoopguard.demo.telling import Page, Silence, complain, note, print_json
 from hoopguard.recorder.state import in_use
 
 ACTS: Final = (
@@ -88,7 +88,7 @@ def _installation(chosen: argparse.Namespace) -> Installation:
         taken = usual.ports.taken()
         if not taken:
             return usual
-        complain(f"ports are taken ({', '.join(map(str, taken))}), so others are used, in a folder of their own")
+        note(f"others listen on {', '.join(map(str, taken))}; so other ports are used, and a folder of their own")
     if chosen.folder is not None:
         chosen.folder.mkdir(parents=True, exist_ok=True)
         return Installation(chosen.folder.resolve(), Ports.free())

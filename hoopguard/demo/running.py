@@ -13,7 +13,6 @@ from hoopguard.demo.telling import Page
 
 _TOKEN_S: Final = 12 * 3600.0
 _LOOK_S: Final = 0.5
-_JSON: Final = "-H 'content-type: application/json'"
 
 
 def welcome(stage: Stage, page: Page) -> None:
@@ -54,19 +53,17 @@ def _ways_in(stage: Stage, page: Page, tokens: dict[str, str]) -> None:
 
 
 def _to_try(stage: Stage, page: Page, tokens: dict[str, str]) -> None:
-    reverse = (
-        f'curl -sS {stage.reverse_url}/v1/chat/completions -H "authorization: Bearer $(cat {tokens["ada"]})" {_JSON}'
-    )
+    reverse = f'curl -sS {stage.reverse_url}/v1/chat/completions -H "authorization: Bearer $(cat {tokens["ada"]})"'
     bundle = shown(stage.installation.certs / BUNDLE_FILE)
     proxy = f'HTTPS_PROXY="http://token:$(cat {tokens["ci"]})@{stage.forward}" CURL_CA_BUNDLE={bundle}'
     page.say("\n[bold]Try it[/]: the answer comes masked\n")
-    page.command(f"{reverse} -d '{chat('Who is the customer?')}'")
+    page.command(f"{reverse} --json '{chat('Who is the customer?')}'")
     page.say("\n  the same as a stream\n")
-    page.command(f"{reverse} -N -d '{chat('Who is the customer?', stream=True)}'")
+    page.command(f"{reverse} -N --json '{chat('Who is the customer?', stream=True)}'")
     page.say("\n  as a CI job does it\n")
-    page.command(f"{proxy} curl -sS https://{HOST}/v1/chat/completions {_JSON} -d '{chat('Who is the customer?')}'")
+    page.command(f"{proxy} curl -sS https://{HOST}/v1/chat/completions --json '{chat('Who is the customer?')}'")
     page.say("\n  something risky, which waits for a reviewer\n")
-    page.command(f"{reverse} -d '{chat('Please list all customers.')}'")
+    page.command(f"{reverse} --json '{chat('Please list all customers.')}'")
 
 
 def _to_approve(stage: Stage, page: Page, tokens: dict[str, str]) -> None:

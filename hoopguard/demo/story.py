@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -97,8 +98,8 @@ class Teller(Protocol):
     def begin(self, act: Act) -> None:
         """Announce an act."""
 
-    def playing(self, number: int, step: Step) -> None:
-        """Say that a step is under way."""
+    def busy(self, doing: str) -> AbstractContextManager[None]:
+        """Show a sign of life while something takes its time."""
 
     def tell(self, told: Told) -> None:
         """Say how a step went."""
@@ -110,8 +111,9 @@ def play(acts: Iterable[Act], stage: "Stage", teller: Teller) -> list[Told]:
     for act in acts:
         teller.begin(act)
         for step in act.steps:
-            teller.playing(len(story) + 1, step)
-            story.append(_played(len(story) + 1, act, step, stage))
+            number = len(story) + 1
+            with teller.busy(f"{number:>2}  {step.what}"):
+                story.append(_played(number, act, step, stage))
             teller.tell(story[-1])
     return story
 

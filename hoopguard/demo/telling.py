@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 
-from hoopguard.demo.story import Act, Step, Told
+from hoopguard.demo.story import Act, Told
 
 _COLUMNS: Final = 110
 _INDENT: Final = "                "
@@ -23,7 +22,6 @@ class Page:
     def __init__(self) -> None:
         self.console = Console(highlight=False, emoji=False, soft_wrap=True)
         self._width = min(self.console.width, _COLUMNS) if self.console.is_terminal else _COLUMNS
-        self._status: Status | None = None
 
     def say(self, markup: str = "") -> None:
         """Print a line of our own words."""
@@ -56,17 +54,8 @@ class Page:
         """Announce an act."""
         self.console.print(f"\n[bold]{escape(act.title)}[/]")
 
-    def playing(self, number: int, step: Step) -> None:
-        """Show which step is under way."""
-        if self.console.is_terminal:
-            self._status = self.console.status(f"{number:>2}  {escape(step.what)}")
-            self._status.start()
-
     def tell(self, told: Told) -> None:
         """Print how a step went."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
         mark = "[green]✓[/]" if told.ok else "[bold red]✗[/]"
         self.console.print(f"\n {mark} [bold]{told.number:>2}[/]  {self._wrapped(told.what, 6)}")
         self._field("expected", told.expected, "dim")
@@ -81,7 +70,10 @@ class Page:
         lines = [
             part
             for line in text.splitlines() or [""]
-            for part in textwrap.wrap(_visible(line), self._width - indent, break_on_hyphens=False) or [""]
+            for part in textwrap.wrap(
+                _visible(line), self._width - indent, break_on_hyphens=False, break_long_words=False
+            )
+            or [""]
         ]
         return escape(f"\n{' ' * indent}".join(lines))
 
@@ -103,9 +95,6 @@ class Silence:
     def begin(self, act: Act) -> None:
         """Say nothing."""
 
-    def playing(self, number: int, step: Step) -> None:
-        """Say nothing."""
-
     def tell(self, told: Told) -> None:
         """Say nothing."""
 
@@ -113,11 +102,21 @@ class Silence:
 def print_json(value: Any) -> None:
     """Print one JSON document to stdout."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    sys.stdout.flush()
 
 
 def complain(message: str) -> None:
     """Print ``error: …`` to stderr."""
-    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
+    _aside(f"[bold red]error:[/] {escape(message)}")
+
+
+def note(message: str) -> None:
+    """Print ``note: …`` to stderr."""
+    _aside(f"[bold]note:[/] {escape(message)}")
+
+
+def _aside(markup: str) -> None:
+    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(markup)
 
 
 def _visible(text: str) -> str:
