@@ -5,6 +5,7 @@ begin · 130 the story was interrupted.
 """
 
 import argparse
+import io
 import shutil
 import signal
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from rich.markup import escape
+
 from hoopguard.demo import (
     running,
     scenes_approving,
@@ -24,7 +27,7 @@ from hoopguard.demo import (
     scenes_recording,
     scenes_refusing,
 )
-from hoopguard.demo.installation import PROJECT, Installation, NotPrepared, Ports, missing_tool, shown
+from hoopguard.demo.installation import PROJECT, Installation, NotPrepared, Ports, missing_tool, shown, typed
 from hoopguard.demo.stack import NotStarted
 from hoopguard.demo.stage import MITMWEB, Stage
 from hoopguard.demo.story import Told, play
@@ -46,6 +49,9 @@ _KEPT_RUNS: Final = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play, or run; return the exit code."""
     chosen = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an ASCII terminal gets a ? for a ✓, and no traceback
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     missing = missing_tool()
@@ -168,7 +174,7 @@ def _summary(stage: Stage, story: list[Told]) -> dict[str, Any]:
         "steps": [told.as_json() for told in story],
         "folder": str(stage.installation.folder),
         "logs": {name: str(log) for name, log in stage.logs.items()},
-        "open": f"{shown(Path(MITMWEB))} -nr {shown(file)}" if file else "",
+        "open": f"{typed(Path(MITMWEB))} -nr {typed(file)}" if file else "",
     }
 
 
@@ -179,7 +185,7 @@ def _conclude(page: Page, stage: Stage, told: dict[str, Any]) -> None:
     if failed:
         page.say(f"\n[bold red]{len(failed)} of {count} steps were not as expected[/]: {', '.join(map(str, failed))}")
         for name, log in stage.logs.items():
-            page.say(f"  log of {name:<13} {shown(log)}")
+            page.say(f"  log of {name:<13} {escape(shown(log))}")
     else:
         page.say(f"\n[bold green]all {count} steps were as expected[/], in {told['elapsed_s']:g} s")
     if told["open"]:

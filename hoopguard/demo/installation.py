@@ -1,6 +1,7 @@
 """A folder in which a gateway can stand: policy.toml, certs/, var/; and the ports that its parts listen on."""
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -105,9 +106,14 @@ def write_secret(file: Path, text: str) -> None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as one would type it here."""
+    """Return a path as one would call it here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def typed(path: Path) -> str:
+    """Return a path as it stands in a shell's command line."""
+    return shlex.quote(shown(path))
 
 
 def _make_authority(policy: Path) -> None:

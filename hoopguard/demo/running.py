@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from rich.markup import escape
+
 from hoopguard.authority import BUNDLE_FILE
 from hoopguard.demo import cast
-from hoopguard.demo.installation import HOOPGUARD, PROJECT, shown
+from hoopguard.demo.installation import HOOPGUARD, PROJECT, shown, typed
 from hoopguard.demo.scenes_proxying import HOST
 from hoopguard.demo.stage import Stage, chat
 from hoopguard.demo.telling import Page
@@ -39,7 +41,7 @@ def _tokens(stage: Stage) -> dict[str, str]:
         "ci": cast.job(stage, expires_in=_TOKEN_S),
         "reviewer": cast.grace(stage, expires_in=_TOKEN_S),
     }
-    return {role: shown(stage.token_file(role, token)) for role, token in signed.items()}
+    return {role: typed(stage.token_file(role, token)) for role, token in signed.items()}
 
 
 def _ways_in(stage: Stage, page: Page, tokens: dict[str, str]) -> None:
@@ -49,12 +51,12 @@ def _ways_in(stage: Stage, page: Page, tokens: dict[str, str]) -> None:
     page.say('            with the CA:  eval "$(hoopguard certs env)"')
     page.say("\n[bold]Tokens[/], good for 12 hours\n")
     for role, who in (("ada", "a person, group ml"), ("ci", "a CI job"), ("reviewer", "a person who approves")):
-        page.say(f"  {tokens[role]:<28}  {who}")
+        page.say(f"  {escape(tokens[role]):<28}  {who}")
 
 
 def _to_try(stage: Stage, page: Page, tokens: dict[str, str]) -> None:
     reverse = f'curl -sS {stage.reverse_url}/v1/chat/completions -H "authorization: Bearer $(cat {tokens["ada"]})"'
-    bundle = shown(stage.installation.certs / BUNDLE_FILE)
+    bundle = typed(stage.installation.certs / BUNDLE_FILE)
     proxy = f'HTTPS_PROXY="http://token:$(cat {tokens["ci"]})@{stage.forward}" CURL_CA_BUNDLE={bundle}'
     page.say("\n[bold]Try it[/]: the answer comes masked\n")
     page.command(f"{reverse} --json '{chat('Who is the customer?')}'")
@@ -77,16 +79,16 @@ def _where(stage: Stage, page: Page) -> None:
     page.say("\n[bold]See what remains[/]\n")
     page.command(_hoopguard(stage, "sessions list"))
     page.command(_hoopguard(stage, "audit verify"))
-    page.say(f"\n  policy    {shown(place.policy)}   (a saved change holds from the next request on)")
-    page.say(f"  sessions  {shown(place.state / 'sessions')}")
-    page.say(f"  logs      {shown(place.logs)}")
+    page.say(f"\n  policy    {escape(shown(place.policy))}   (a saved change holds from the next request on)")
+    page.say(f"  sessions  {escape(shown(place.state / 'sessions'))}")
+    page.say(f"  logs      {escape(shown(place.logs))}")
 
 
 def _hoopguard(stage: Stage, command: str) -> str:
     """Return a command as one would type it here."""
     policy = stage.installation.policy
     there = Path.cwd() == PROJECT and policy.parent == PROJECT
-    return f"{shown(Path(HOOPGUARD))} {command}" + ("" if there else f" --policy {shown(policy)}")
+    return f"{typed(Path(HOOPGUARD))} {command}" + ("" if there else f" --policy {typed(policy)}")
 
 
 def facts(stage: Stage) -> dict[str, Any]:
