@@ -53,6 +53,8 @@ class PolicyHolder:
                     raise PolicyError(fresh.file, "gateway · state", None, "cannot change while running; restart")
             except PolicyError as error:
                 _log.error("policy NOT reloaded, the last good one stays in force: %s", error)
+            except Exception:  # noqa: BLE001 - a bug in reading a policy must not end the one that works
+                _log.exception("policy NOT reloaded, the last good one stays in force: it could not be checked")
             else:
                 self._current = fresh
                 _log.warning("policy reloaded: %s (%s)", fresh.file, fresh.digest[:12])

@@ -1,6 +1,7 @@
 """policy.toml → a checked Policy, or one error that says file, key, value and what was expected."""
 
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 from hoopguard.policy.model import Policy
 
 _SECRET_KEYS = frozenset({"credential", "hash"})
+_URL_SECRETS = re.compile(r"(?<=://).*(?=@)|(?<=[?#]).+", re.DOTALL)
+"""What a URL may carry that nobody else should see: user and password, query, fragment."""
 _MAX_POLICY_BYTES = 1_000_000
 
 
@@ -58,7 +61,8 @@ def load_policy(file: Path, *, secrets: bool = True) -> LoadedPolicy:
         PolicyError: the file cannot be read, is not TOML, or says something that cannot be done.
     """
     try:
-        raw = file.read_bytes()
+        with file.open("rb") as opened:
+            raw = opened.read(_MAX_POLICY_BYTES + 1)
     except OSError as error:
         raise PolicyError(file, "", None, f"cannot be read: {error.strerror}") from error
     if len(raw) > _MAX_POLICY_BYTES:
@@ -67,7 +71,7 @@ def load_policy(file: Path, *, secrets: bool = True) -> LoadedPolicy:
         document = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise PolicyError(file, "", None, f"expected UTF-8 text: {error.reason} at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PolicyError(file, "", None, f"expected TOML: {error}") from error
     try:
         context = {"folder": str(file.resolve().parent), "secrets": secrets}
@@ -96,7 +100,8 @@ def _policy_error(file: Path, document: dict[str, Any], error: ValidationError) 
     else:
         expected = message.removeprefix("Value error, ")
         expected = expected[0].lower() + expected[1:]
-    return PolicyError(file, key, _shown_value(document, location), expected)
+    shown = None if kind == "extra_forbidden" else _shown_value(document, location)
+    return PolicyError(file, key, shown, expected)
 
 
 def _table_name(location: list[int | str]) -> str:
@@ -134,4 +139,6 @@ def _shown_value(document: Any, location: list[int | str]) -> str | None:
         node = _step(node, part)
     if isinstance(node, bool):
         return str(node).lower()
+    if isinstance(node, str) and "://" in node:
+        node = _URL_SECRETS.sub("…", node)
     return repr(node)[:80] if isinstance(node, str | int | float) else None

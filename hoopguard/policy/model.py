@@ -1,7 +1,7 @@
 """What policy.toml can say, as frozen objects: one class a table, in the order of the chain."""
 
 import re
-from pathlib import Path
+import ssl
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -27,6 +27,8 @@ from hoopguard.policy.values import (
 Direction = Literal["request", "response", "both"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Words = tuple[Annotated[str, Field(min_length=1)], ...]
+SomeWords = Annotated[Words, Field(min_length=1)]
+Forbidden = tuple[Annotated[str, Field(min_length=1, max_length=200, pattern=r"[\pL\pN\pP\pS]")], ...]
 Subjects = tuple[Annotated[str, Field(min_length=1)], ...]
 
 AsymmetricAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -103,7 +105,7 @@ class Issuer(Table):
     @field_validator("ca")
     @classmethod
     def _readable_ca(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return _existing_file(value, info)
+        return _ca_file(value, info)
 
 
 class Credential(Table):
@@ -118,13 +120,16 @@ class Allow(Table):
 
     groups: Words = ()
     subjects: Subjects = ()
-    models: Words = ("*",)
-    routes: Words = ("*",)
+    models: SomeWords = ("*",)
+    routes: SomeWords = ("*",)
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
         if not self.groups and not self.subjects:
             raise ValueError('expected groups or subjects; groups = ["*"] lets every known caller in')
+        for group in self.groups:
+            if "*" in group and group != "*":
+                raise ValueError(f'expected whole names of groups, or "*" for every known caller, not {group!r}')
         return self
 
 
@@ -135,7 +140,7 @@ class Connection(Table):
     upstream: str
     hosts: tuple[str, ...] = ()
     api: Literal["openai"] = "openai"
-    routes: Words = ("chat/completions", "completions", "models")
+    routes: SomeWords = ("chat/completions", "completions", "models")
     credential: Credential | None = None
     ca: str | None = None
     answer_timeout_s: Annotated[DurationS, Field(alias="answer_timeout", gt=0)] = 600.0
@@ -162,12 +167,15 @@ class Connection(Table):
             if route not in OPENAI_ROUTES and not re.fullmatch(r"(GET|POST) /[A-Za-z0-9._~/-]+", route):
                 known = ", ".join(OPENAI_ROUTES)
                 raise ValueError(f'expected one of {known}, or "POST /path" for a JSON route, not {route!r}')
+            named = route.partition(" /v1/")[2]
+            if named in OPENAI_ROUTES:
+                raise ValueError(f"expected {named!r}, not {route!r}: by its name, all of the route is understood")
         return value
 
     @field_validator("ca")
     @classmethod
     def _readable_ca(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return _existing_file(value, info)
+        return _ca_file(value, info)
 
     @model_validator(mode="after")
     def _routes_allowed_are_routes_listed(self) -> Self:
@@ -189,13 +197,21 @@ class Unless(Table):
     groups: Words = ()
     subjects: Subjects = ()
 
+    @field_validator("groups", "subjects")
+    @classmethod
+    def _whole_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if "*" in name:
+                raise ValueError(f"expected whole names, not {name!r}; a rule for nobody is better left out")
+        return value
+
 
 class Guardrail(Table):
     """``[[guardrail]]``: words and RE2 patterns, and what happens to a text that has one."""
 
     name: Name
     on: Direction = "request"
-    words: Words = ()
+    words: Forbidden = ()
     patterns: tuple[PatternText, ...] = ()
     connections: Words = ()
     unless: Unless = Unless()
@@ -216,7 +232,12 @@ class Guardrail(Table):
 
 
 def _grant(value: object) -> object:
-    return value if value == "once" else parse_duration_s(value)
+    if value == "once":
+        return value
+    duration_s = parse_duration_s(value)
+    if not duration_s:
+        raise ValueError('expected "once" or a time in which the approval can be used')
+    return duration_s
 
 
 class Approval(Table):
@@ -308,9 +329,11 @@ class Mask(Table):
 
     @model_validator(mode="after")
     def _packs_exist(self) -> Self:
-        for entry in self.entities:
+        for position, entry in enumerate(self.entities):
             if entry.startswith("pack:") and entry not in PACKS:
                 raise ValueError(f"expected a pack out of {', '.join(PACKS)}, not {entry!r}")
+            if entry.startswith("-") and entry[1:] not in _entities(self.entities[:position]):
+                raise ValueError(f"expected {entry!r} to take away an entity named before it")
         if not self.resolved_entities:
             raise ValueError("expected at least one entity to be left; this rule can never match")
         return self
@@ -318,13 +341,17 @@ class Mask(Table):
     @property
     def resolved_entities(self) -> frozenset[str]:
         """Return the entity names that remain once packs are unfolded and ``-NAME`` taken away."""
-        named: set[str] = set()
-        for entry in self.entities:
-            if entry.startswith("-"):
-                named.discard(entry[1:])
-            else:
-                named.update(PACKS.get(entry, (entry,)))
-        return frozenset(named)
+        return _entities(self.entities)
+
+
+def _entities(entries: tuple[str, ...]) -> frozenset[str]:
+    named: set[str] = set()
+    for entry in entries:
+        if entry.startswith("-"):
+            named.discard(entry[1:])
+        else:
+            named.update(PACKS.get(entry, (entry,)))
+    return frozenset(named)
 
 
 class Recogniser(Table):
@@ -399,6 +426,8 @@ class Policy(Table):
 
 
 def _check_url(value: str, *, secure_unless_loopback: bool) -> None:
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("expected a URL without spaces, control characters or letters beyond ASCII")
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -413,10 +442,14 @@ def _check_url(value: str, *, secure_unless_loopback: bool) -> None:
         raise ValueError("expected https://; keys fetched over plain HTTP could be anyone's")
 
 
-def _existing_file(value: str | None, info: ValidationInfo) -> str | None:
+def _ca_file(value: str | None, info: ValidationInfo) -> str | None:
     if value is None:
         return None
     path = policy_folder(info) / value
-    if not path.is_file():
-        raise ValueError(f"expected a file at {path}")
-    return str(Path(path).resolve())
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise ValueError(f"expected PEM certificates in {path}") from error
+    except OSError as error:
+        raise ValueError(f"expected a readable file at {path}: {error.strerror}") from error
+    return str(path.resolve())

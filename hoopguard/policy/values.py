@@ -1,5 +1,6 @@
 """Units, secrets and patterns as policy.toml writes them, checked while the file is read."""
 
+import hmac
 import os
 import re
 import stat
@@ -9,11 +10,13 @@ from typing import Annotated, Any, Final
 import re2
 from pydantic import BeforeValidator, ValidationInfo
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+_LONGEST_S: Final = 10 * 366 * 86400.0
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = re.compile(r"(\d+)(B|kB|MB|GB)?")
+_SIZE: Final = re.compile(r"([0-9]{1,12})(B|kB|MB|GB)?")
 _BYTES: Final = {None: 1, "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 _REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
+_MAX_SECRET_CHARS: Final = 65_536
 _SECRET_FILE_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -22,7 +25,10 @@ def parse_duration_s(value: object) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise ValueError('expected a duration such as "500ms", "60s", "15m", "8h" or "30d"')
-    return float(match[1]) * _SECONDS[match[2]]
+    duration_s = float(match[1]) * _SECONDS[match[2]]
+    if duration_s > _LONGEST_S:
+        raise ValueError("expected a duration of at most ten years")
+    return duration_s
 
 
 def parse_size_bytes(value: object) -> int:
@@ -30,7 +36,10 @@ def parse_size_bytes(value: object) -> int:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise ValueError('expected a size such as "512kB", "10MB" or "1GB"')
-    return int(match[1]) * _BYTES[match[2]]
+    size_bytes = int(match[1]) * _BYTES[match[2]]
+    if not size_bytes:
+        raise ValueError("expected a size of more than nothing")
+    return size_bytes
 
 
 class Secret:
@@ -49,7 +58,10 @@ class Secret:
         return "Secret('**********')"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        return isinstance(other, Secret) and hmac.compare_digest(other._value.encode(), self._value.encode())
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written down")
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -66,6 +78,8 @@ def resolve_secret(value: object, base: Path) -> Secret:
     """
     if not isinstance(value, str) or not value:
         raise ValueError("expected a text, best as ${env:NAME} or ${file:path}")
+    if "${" in _REFERENCE.sub("", value):
+        raise ValueError("expected ${env:NAME} or ${file:path}; another ${…} means nothing")
     resolved = _REFERENCE.sub(lambda match: _lookup(match[1], match[2], base), value)
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in resolved):
         raise ValueError("expected a secret without line breaks or control characters")
@@ -80,14 +94,16 @@ def _lookup(kind: str, name: str, base: Path) -> str:
         return found
     path = base / name
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8").strip()
+        if path.stat().st_mode & _SECRET_FILE_MODE:
+            raise ValueError(f"expected {path} to be readable by its owner only; run: chmod 600 {path}")
+        with path.open(encoding="utf-8") as opened:
+            text = opened.read(_MAX_SECRET_CHARS + 1).strip()
     except OSError as error:
         raise ValueError(f"expected a readable file at {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"expected UTF-8 text in {path}") from error
-    if mode & _SECRET_FILE_MODE:
-        raise ValueError(f"expected {path} to be readable by its owner only; run: chmod 600 {path}")
+    if len(text) > _MAX_SECRET_CHARS:
+        raise ValueError(f"expected a secret of at most {_MAX_SECRET_CHARS} characters in {path}")
     if not text:
         raise ValueError(f"expected a secret in {path}, which is empty")
     return text
@@ -119,11 +135,15 @@ def compile_pattern(pattern: str) -> Any:
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         raise ValueError(f"expected a pattern that RE2 accepts: {reason}") from error
-    if compiled.fullmatch(""):
+    if any(not match[0] for sample in _SAMPLES if (match := compiled.search(sample))):
         raise ValueError("expected a pattern that needs some text; this one matches the empty text")
     return compiled
+
+
+_SAMPLES: Final = ("", "a a", "\n")
+"""Texts in one of which every assertion that RE2 knows (``^ $ \\b \\B \\A \\z``) holds."""
 
 
 def _pattern(value: object) -> str:
