@@ -150,6 +150,9 @@ def _lines(transcript: "Transcript") -> Iterable[str]:
     yield f"{transcript.request} → {status} · model {model} · {outcome}"
     for verdict in facts.get("verdicts") or ():
         yield f"verdict: {verdict}"
+    for approval in facts.get("approval") or ():
+        decided = ", ".join(f"{vote['verdict']} by {vote['by']}" for vote in approval["decisions"])
+        yield f"approval: {approval['id']} {approval['state']}{f': {decided}' if decided else ''}"
     for direction, counts in (facts.get("masked") or {}).items():
         if counts:
             yield f"masked in the {direction}: " + ", ".join(f"{count} {entity}" for entity, count in counts.items())
