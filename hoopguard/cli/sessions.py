@@ -149,7 +149,7 @@ def _lines(transcript: "Transcript") -> Iterable[str]:
     status, model = transcript.status or "no answer", facts.get("model") or "none"
     yield f"{transcript.request} → {status} · model {model} · {outcome}"
     for verdict in facts.get("verdicts") or ():
-        yield f"verdict: {verdict}"
+        yield f"rule: {verdict['rule']}, {verdict['action']}{' (observed only)' if verdict['observed'] else ''}"
     for approval in facts.get("approval") or ():
         decided = ", ".join(f"{vote['verdict']} by {vote['by']}" for vote in approval["decisions"])
         yield f"approval: {approval['id']} {approval['state']}{f': {decided}' if decided else ''}"
