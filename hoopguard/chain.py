@@ -186,7 +186,8 @@ class Chain:
         """Put the refusal in place of whatever answer there is; mitmproxy may have put the model's there."""
         body = error_body(refused.status, refused.code, refused.message, exchange.id, **refused.more)
         headers = error_headers(refused.status, exchange.id)
-        flow.response = http.Response.make(refused.status, body, headers)
+        # HEAD has no body (RFC 9110 §9.3.2); one would be read as the next answer.
+        flow.response = http.Response.make(refused.status, b"" if flow.request.method == "HEAD" else body, headers)
 
     def _begun(self, flow: http.HTTPFlow) -> Exchange:
         """Return the flow's exchange; one that did not enter through the chain gets one, already failed."""
