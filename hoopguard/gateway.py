@@ -119,14 +119,14 @@ def install(master: Master) -> None:
     master.addons.add(gateway)
     try:
         gateway.open(master)
-    except (StartError, PolicyError, AuthorityError, StateError, StoreError, RecordError) as error:
+    except (StartError, PolicyError, AuthorityError, StateError, StoreError, RecordError, OSError) as error:
         hint = f" ({error.hint})" if isinstance(error, AuthorityError) else ""
         _log.error("hoopguard does not start: %s%s", error, hint)
-        master.options.update(server=False)
-    except BaseException:
+        # mitmproxy looks for errors only after it listens; it loads scripts just before.
+        raise SystemExit(1) from None
+    except BaseException:  # noqa: BLE001 - whatever it is, nothing may start without the chain
         _log.exception("hoopguard does not start: this is a bug, please report it")
-        master.options.update(server=False)
-        raise
+        raise SystemExit(1) from None
 
 
 class Gateway:
