@@ -14,8 +14,9 @@ from typing import Final
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
+from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.layers.http import HttpLayer, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream, SendHttp, _http1
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -30,6 +31,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from hoopguard.chain import Chain
 from hoopguard.exchange import Exchange, Refused
+from hoopguard.payload.errors import error_body, error_headers
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,19 @@ def guard(http_layer: HttpLayer, chain: Chain) -> None:
     if isinstance(http_layer, GuardedLayer):
         http_layer.chain = chain
         http_layer.watch = None
+
+
+def _error_response(status_code: int, message: str = "") -> bytes:
+    """Answer in the caller's API what cannot be read as HTTP; mitmproxy would answer with a web page."""
+    exchange_id = Exchange().id
+    _log.warning("%s: a connection was closed: what came is not HTTP that can be read one way", exchange_id)
+    body = error_body(status_code, "hoopguard_bad_request", "The request is not proper HTTP.", exchange_id)
+    headers = {**error_headers(status_code, exchange_id), "connection": "close"}
+    raw: bytes = http1.assemble_response(http.Response.make(status_code, body, headers))
+    return raw
+
+
+_http1.make_error_response = _error_response
 
 
 class ClosedLayer(layer.Layer):
