@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 from harness import Site
 
+from hoopguard.demo.stack import free_port
+
 
 @pytest.fixture(scope="session")
 def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("site"), modes=["", "regular@0"]) as site:
+    with Site(tmp_path_factory.mktemp("site"), modes=["", f"regular@{free_port()}"]) as site:
         site.write_policy()
         assert site.hoopguard("certs", "init").returncode == 0
         site.start()

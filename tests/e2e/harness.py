@@ -1,10 +1,12 @@
 """A gateway, an issuer and a model on loopback, with what a test needs to ask and to look."""
 
+import base64
 import contextlib
 import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -46,6 +48,7 @@ max_body_bytes = "2MB"
 name = "demo"
 url = "{issuer}"
 audience = "hoopguard"
+leeway = "1s"
 claims = {{ subject = "email", groups = "groups", session = "sid" }}
 [[connection]]
 name = "llama"
@@ -241,11 +244,31 @@ class Site:
             return read_all(connection)
 
     def head(self, path: str = CHAT, *, method: str = "POST", token: str | None = None, **headers: str) -> bytes:
-        """Return a request's head, to be completed by hand (no empty line at its end)."""
-        lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{self.port}"]
+        """Return a request's head, to be completed by hand (no empty line at its end); it asks for one answer."""
+        named = {"host": f"127.0.0.1:{self.port}", "connection": "close"}
+        headers = named | {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{method} {path} HTTP/1.1"]
         lines.append(f"authorization: Bearer {token or self.token()}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        return "\r\n".join(lines).encode() + b"\r\n"
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n"
+
+    @contextlib.contextmanager
+    def tunnel(
+        self, token: str, *, host: str = HOST, sni: str = "", alpn: Sequence[str] = ("http/1.1",)
+    ) -> Iterator[ssl.SSLSocket]:
+        """Open a CONNECT tunnel and TLS in it, as HTTPS_PROXY makes a client do."""
+        with open_socket(self.proxy_port) as plain:
+            plain.sendall(connect(host, token))
+            answer = read_until(plain, b"\r\n\r\n")
+            assert status_of(answer) == 200, answer
+            context = self.trust()
+            context.check_hostname = not sni
+            context.set_alpn_protocols(list(alpn))
+            with context.wrap_socket(plain, server_hostname=sni or host) as secure:
+                yield secure
+
+    def trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.folder / "certs" / "mitmproxy-ca-cert.pem"))
 
     # ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -296,6 +319,28 @@ class Site:
     def verify(self) -> None:
         done = self.hoopguard("audit", "verify")
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def connect(host: str, token: str, port: int = 443) -> bytes:
+    proof = base64.b64encode(f"token:{token}".encode()).decode()
+    name = f"{host}:{port}"
+    return f"CONNECT {name} HTTP/1.1\r\nhost: {name}\r\nproxy-authorization: Basic {proof}\r\n\r\n".encode()
+
+
+def in_tunnel(body: bytes, path: str = CHAT, host: str = HOST, method: str = "POST") -> bytes:
+    """Return a whole request without a credential: the tunnel has it."""
+    head = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def read_answer(connection: socket.socket) -> tuple[int, bytes]:
+    """Read one answer that says its length; the connection can go on."""
+    head, _, body = read_until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")
+    found = re.search(rb"content-length: (\d+)", head.lower())
+    assert found, head
+    while len(body) < int(found[1]):
+        body += connection.recv(65_536)
+    return status_of(head), body
 
 
 def chat(prompt: str, **more: Any) -> dict[str, Any]:
