@@ -34,6 +34,7 @@ _RESPONSE_HEADERS: Final = frozenset(
 """What a caller gets of the model's headers."""
 
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;.*)?", re.IGNORECASE)
+_BREAKS: Final = re.compile(rb"[\r\n\0]")
 _TUNNEL_PORTS: Final = frozenset({443})
 _HOW_TO: Final = (
     'Send it as "Authorization: Bearer <token>" (an SDK\'s api_key), as x-api-key, '
@@ -151,11 +152,14 @@ def _lowered(headers: http.Headers) -> Mapping[str, str]:
     """Return the headers by lower-case name.
 
     Raises:
-        Refused: a header that decides something stands there twice.
+        Refused: a header that decides something stands there twice, or one could be read as several
+            (folded lines, RFC 9112 §5.2; a bare CR; NUL).
     """
     lowered: dict[str, str] = {}
     for raw_name, value in headers.fields:
         name = raw_name.decode("utf-8", "surrogateescape").lower()
+        if _BREAKS.search(value):
+            raise Refused(400, "hoopguard_ambiguous", "A header holds a line break or NUL.")
         if name in lowered and name in _SINGLE_HEADERS:
             raise Refused(400, "hoopguard_ambiguous", f"The header {name} is there more than once.")
         lowered[name] = value.decode("utf-8", "surrogateescape")
@@ -171,6 +175,8 @@ def _named_host(flow: http.HTTPFlow, tunnel: tuple[str, str] | None) -> str:
     """Return the host that the caller names; every place that names one has to agree."""
     header = split_host(flow.request.host_header or "")
     if isinstance(flow.client_conn.proxy_mode, ReverseMode):
+        if flow.request.authority and split_host(flow.request.authority) != header:
+            raise Refused(400, "hoopguard_ambiguous", "URL and Host header name different hosts.")
         return header
     names = {flow.request.host.lower(), header, *([tunnel[0]] if tunnel else [])}
     if flow.client_conn.sni:
@@ -190,6 +196,7 @@ def _readdress(flow: http.HTTPFlow, target: Target, exchange_id: str) -> None:
     request = flow.request
     kept = [field for field in request.headers.fields if field[0].lower() in _REQUEST_HEADERS]
     request.headers = http.Headers(kept)
+    request.method, request.authority = target.format.method, ""
     request.scheme, request.host, request.port, request.path = target.scheme, target.host, target.port, target.path
     request.host_header = target.authority
     request.headers["accept-encoding"] = "identity"
