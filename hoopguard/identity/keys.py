@@ -8,15 +8,14 @@ seconds. Keys already known stay good while the provider is away.
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import urlsplit
 
 import httpx
 import jwt
 import orjson
 
-from hoopguard.policy.model import Issuer
+from hoopguard.policy.model import AsymmetricAlgorithm, Issuer
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +26,16 @@ _TIMEOUT_S: Final = 5.0
 _MAX_DOCUMENT_BYTES: Final = 1_000_000
 _MAX_KEYS: Final = 100
 
-Fetch = Callable[[str], Any]
+_PLAIN: Final = {"accept": "application/json", "accept-encoding": "identity"}
+_RSA: Final[tuple[AsymmetricAlgorithm, ...]] = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVES: Final[dict[str, tuple[AsymmetricAlgorithm, ...]]] = {
+    "P-256": ("ES256",),
+    "P-384": ("ES384",),
+    "P-521": ("ES512",),
+}
+
+Keys = dict[tuple[str, str], jwt.PyJWK]
+"""Keys by ``kid`` and the algorithm that they may verify."""
 
 
 class KeysUnavailable(Exception):
@@ -35,26 +43,26 @@ class KeysUnavailable(Exception):
 
 
 class KeySource:
-    """Keys of one issuer by ``kid``."""
+    """Keys of one issuer by ``kid`` and algorithm."""
 
     def __init__(self, issuer: Issuer) -> None:
         self.issuer = issuer
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: Keys = {}
         self._fetched_at = float("-inf")
         self._failed_at = float("-inf")
         self._failure = ""
         self._flight: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
 
-    async def key(self, kid: str | None, now: float) -> jwt.PyJWK | None:
-        """Return the key that ``kid`` names, fetching if that may help; ``None`` if there is none.
+    async def key(self, kid: str | None, algorithm: str, now: float) -> jwt.PyJWK | None:
+        """Return the key that ``kid`` names for ``algorithm``, fetching if that may help; ``None`` if there is none.
 
-        Without ``kid`` a key is returned only if it is the only one.
+        Without ``kid`` a key is returned only if it is the only one for the algorithm.
 
         Raises:
             KeysUnavailable: no key is known and the provider cannot be asked.
         """
-        found = self._look_up(kid)
+        found = self._look_up(kid, algorithm)
         age = now - self._fetched_at
         if found is not None:
             if age > FRESH_S and self._may_try(now):
@@ -66,20 +74,22 @@ class KeySource:
             await asyncio.shield(self._flight)
         if not self._keys:
             raise KeysUnavailable(f"issuer {self.issuer.name} cannot be reached: {self._failure}")
-        return self._look_up(kid)
+        return self._look_up(kid, algorithm)
 
     async def aclose(self) -> None:
         """Close what is open."""
         if self._flight is not None:
             self._flight.cancel()
+            await asyncio.gather(self._flight, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
             self._client = None
 
-    def _look_up(self, kid: str | None) -> jwt.PyJWK | None:
-        if kid is None:
-            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
-        return self._keys.get(kid)
+    def _look_up(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
+        if kid is not None:
+            return self._keys.get((kid, algorithm))
+        fitting = [key for (_, each), key in self._keys.items() if each == algorithm]
+        return fitting[0] if len(fitting) == 1 else None
 
     def _may_try(self, now: float) -> bool:
         return now - self._failed_at > FAILURE_PAUSE_S
@@ -97,7 +107,7 @@ class KeySource:
         try:
             jwks_url = self.issuer.jwks_url or await self._discover()
             keys = _read_keys(await self._get(jwks_url))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError, ssl.SSLError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a provider does, it counts as being away
             self._failed_at = now
             self._failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             _log.warning("keys of issuer %s could not be fetched: %s", self.issuer.name, self._failure)
@@ -123,12 +133,14 @@ class KeySource:
     async def _get(self, url: str) -> dict[str, Any]:
         if self._client is None:
             context = ssl.create_default_context(cafile=self.issuer.ca)
-            self._client = httpx.AsyncClient(verify=context, timeout=_TIMEOUT_S, trust_env=False)
+            self._client = httpx.AsyncClient(verify=context, timeout=_TIMEOUT_S, trust_env=False, headers=_PLAIN)
         async with asyncio.timeout(_TIMEOUT_S), self._client.stream("GET", url) as response:
             if response.status_code != httpx.codes.OK:
                 raise ValueError(f"{url} answered {response.status_code}")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise ValueError(f"{url} answered in a content encoding that was not asked for")
             body = b""
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > _MAX_DOCUMENT_BYTES:
                     raise ValueError(f"{url} answered with more than 1 MB")
@@ -138,20 +150,37 @@ class KeySource:
         return document
 
 
-def _read_keys(document: dict[str, Any]) -> dict[str, jwt.PyJWK]:
-    """Return the asymmetric signing keys of a JWK set (RFC 7517 §5); others are passed over."""
+def _read_keys(document: dict[str, Any]) -> Keys:
+    """Return the public signing keys of a JWK set (RFC 7517 §5); others are passed over."""
     entries = document.get("keys")
     if not isinstance(entries, list):
         raise ValueError("the key set has no list of keys")
-    keys: dict[str, jwt.PyJWK] = {}
+    keys: Keys = {}
     for number, entry in enumerate(entries[:_MAX_KEYS]):
-        if not isinstance(entry, dict) or entry.get("kty") == "oct" or entry.get("use", "sig") != "sig":
+        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or "d" in entry:
             continue
-        try:
-            key = jwt.PyJWK.from_dict(entry)
-        except (jwt.PyJWTError, ValueError, TypeError):
-            continue
-        keys[str(entry.get("kid", f"#{number}"))] = key
+        kid = entry.get("kid")
+        name = kid if isinstance(kid, str) else f"#{number}"
+        for algorithm in _algorithms(entry):
+            try:
+                keys[name, algorithm] = jwt.PyJWK(entry, algorithm)
+            except (jwt.PyJWTError, ValueError, TypeError):
+                continue
     if not keys:
         raise ValueError("the key set has no usable signing key")
     return keys
+
+
+def _algorithms(entry: dict[str, Any]) -> tuple[AsymmetricAlgorithm, ...]:
+    """Return what a key may verify: the ``alg`` that it names, else all that its type and curve can."""
+    named = entry.get("alg")
+    if named is not None:
+        return tuple(each for each in get_args(AsymmetricAlgorithm) if each == named)
+    curve = entry.get("crv")
+    by_type: dict[str, tuple[AsymmetricAlgorithm, ...]] = {
+        "RSA": _RSA,
+        "EC": _CURVES.get(curve, ()) if isinstance(curve, str) else (),
+        "OKP": ("EdDSA",),
+    }
+    kind = entry.get("kty")
+    return by_type.get(kind, ()) if isinstance(kind, str) else ()

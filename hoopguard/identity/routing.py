@@ -11,6 +11,7 @@ from hoopguard.payload.formats import Format, find_format
 from hoopguard.policy.model import Connection
 
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
+_HOST: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -39,8 +40,9 @@ def upstream_address(connection: Connection) -> tuple[str, str, int]:
 
 
 def split_host(header: str) -> str:
-    """Return the lower-case host name of a ``Host`` header or authority, without its port."""
-    return (urlsplit(f"//{header}").hostname or "") if header.isascii() else ""
+    """Return the lower-case host name of a ``Host`` header or authority, without its port; empty if it is neither."""
+    match = _HOST.fullmatch(header)
+    return match[1].strip("[]").lower() if match else ""
 
 
 def by_host(connections: Sequence[Connection], host: str) -> Connection | None:

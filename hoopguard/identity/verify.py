@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
@@ -20,6 +21,8 @@ from hoopguard.policy.model import Issuer
 MAX_TOKEN_CHARS: Final = 16_384
 _REMEMBERED: Final = 10_000
 _MAX_CLAIM_CHARS: Final = 512
+_LAST_TIME: Final = 253_402_300_799.0
+"""The end of the year 9999: the last time that a calendar can say."""
 _REQUIRED: Final = ("exp", "iat", "iss", "aud")
 _JWT: Final = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 _UNTRUSTED_HEADERS: Final = ("jwk", "jku", "x5u", "x5c", "crit")
@@ -42,7 +45,7 @@ class TokenVerifier:
             issuer.url: next((source for source in sources if source.issuer == issuer), None) or KeySource(issuer)
             for issuer in issuers
         }
-        self._seen: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
 
     def renewed(self, issuers: Iterable[Issuer]) -> "TokenVerifier":
         """Return a verifier for a new policy; keys of issuers that did not change are kept."""
@@ -57,36 +60,35 @@ class TokenVerifier:
         """
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         remembered = self._seen.get(digest)
-        if remembered is not None and now < remembered[1]:
+        if remembered is not None and await remembered.is_good(now):
             self._seen.move_to_end(digest)
-            return remembered[0]
-        issuer, claims = await self._checked_claims(token, now)
-        principal = _principal(issuer, claims)
-        self._seen[digest] = (principal, principal.expires + issuer.leeway_s)
+            return remembered.principal
+        seen = await self._checked(token, now)
+        self._seen[digest] = seen
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return principal
+        return seen.principal
 
     async def aclose(self) -> None:
         """Close the connections to the providers."""
         for source in self._sources.values():
             await source.aclose()
 
-    async def _checked_claims(self, token: str, now: float) -> tuple[Issuer, dict[str, Any]]:
+    async def _checked(self, token: str, now: float) -> "_Seen":
         header, source = self._read_unverified(token)
         issuer = source.issuer
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in issuer.algorithms:
             raise TokenRejected(f"the token's algorithm is not one that issuer {issuer.name} may use")
-        if kid is not None and not isinstance(kid, str):
-            raise TokenRejected("the token's key id is not a text")
         try:
-            key = await source.key(kid, now)
+            key = await source.key(kid, algorithm, now)
         except KeysUnavailable as error:
             raise IssuerUnavailable(str(error)) from error
         if key is None:
             raise TokenRejected(f"the token is signed with a key that issuer {issuer.name} does not publish")
-        return issuer, _decode(token, key, algorithm, issuer)
+        claims = _decode(token, key, issuer)
+        _check_times(claims, now, issuer.leeway_s)
+        return _Seen(_principal(issuer, claims), source, kid, key)
 
     def _read_unverified(self, token: str) -> tuple[dict[str, Any], KeySource]:
         if not token or len(token) > MAX_TOKEN_CHARS or token.count(".") != 2:
@@ -96,6 +98,8 @@ class TokenVerifier:
             claims = jwt.decode(token, options={"verify_signature": False})
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise TokenRejected("the credential is not a readable JWT") from error
+        if not isinstance(header.get("kid"), str | None) or not isinstance(header.get("alg"), str):
+            raise TokenRejected("the token's header does not name its key and algorithm as texts")
         if any(name in header for name in _UNTRUSTED_HEADERS):
             raise TokenRejected("the token brings its own key, or demands extensions; neither is taken")
         claimed = claims.get("iss")
@@ -105,12 +109,32 @@ class TokenVerifier:
         return header, source
 
 
-def _decode(token: str, key: jwt.PyJWK, algorithm: str, issuer: Issuer) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A token that was verified: with this key, which its issuer has to publish still."""
+
+    principal: Principal
+    source: KeySource
+    kid: str | None
+    key: jwt.PyJWK
+
+    async def is_good(self, now: float) -> bool:
+        """Tell whether the token has not expired and its key not been withdrawn since."""
+        if now >= self.principal.expires + self.source.issuer.leeway_s:
+            return False
+        try:
+            key = await self.source.key(self.kid, self.key.algorithm_name, now)
+        except KeysUnavailable:
+            return False
+        return key is not None and (key is self.key or key.key == self.key.key)
+
+
+def _decode(token: str, key: jwt.PyJWK, issuer: Issuer) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = _JWT.decode(
             token,
             key=key,
-            algorithms=[algorithm],
+            algorithms=[key.algorithm_name],
             audience=list(issuer.audience),
             issuer=issuer.url,
             leeway=issuer.leeway_s,
@@ -127,14 +151,33 @@ def _decode(token: str, key: jwt.PyJWK, algorithm: str, issuer: Issuer) -> dict[
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise TokenRejected("the token's signature or claims are not good") from error
     for name, pattern in issuer.require.items():
-        if not any(fnmatch.fnmatchcase(value, pattern) for value in _texts(_claim(claims, name))):
+        value = _claim(claims, name)
+        values = [str(value).lower()] if isinstance(value, bool) else _texts(value)
+        if not any(fnmatch.fnmatchcase(each, pattern) for each in values):
             raise TokenRejected(f"the token's claim {name!r} is not what the policy requires")
     return claims
 
 
+def _check_times(claims: dict[str, Any], now: float, leeway_s: float) -> None:
+    """Check the claims that are times (RFC 7519 §2 NumericDate): numbers, and such that the token is good ``now``."""
+    times: dict[str, float] = {}
+    for name in ("exp", "iat", "nbf"):
+        value = claims.get(name)
+        if value is None and name == "nbf":
+            continue
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_TIME:
+            raise TokenRejected(f"the token's claim {name!r} is not a time")
+        times[name] = value
+    if now >= times["exp"] + leeway_s:
+        raise TokenRejected("the token has expired; get a new one")
+    if max(times["iat"], times.get("nbf", 0.0)) > now + leeway_s:
+        raise TokenRejected("the token is not good yet; check the clocks")
+
+
 def _principal(issuer: Issuer, claims: dict[str, Any]) -> Principal:
-    subjects = _texts(_claim(claims, issuer.claims.subject))
-    if len(subjects) != 1 or not subjects[0].strip():
+    named = _claim(claims, issuer.claims.subject)
+    subjects = _texts(named) if not isinstance(named, list) or len(named) == 1 else []
+    if not subjects or not subjects[0].strip() or not subjects[0].isprintable():
         raise TokenRejected(f"the token's claim {issuer.claims.subject!r} does not name one subject")
     sessions = _texts(_claim(claims, issuer.claims.session)) if issuer.claims.session else []
     groups = _texts(_claim(claims, issuer.claims.groups)) if issuer.claims.groups else []
