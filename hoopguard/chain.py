@@ -47,6 +47,7 @@ class Relay:
         self.over = False
         self._exchange = exchange
         self._stream = stream
+        self._size = 0
         self._limit: int = exchange.policy.policy.gateway.max_body_bytes
 
     def __call__(self, chunk: bytes) -> list[bytes]:
@@ -59,7 +60,7 @@ class Relay:
         except BaseException:  # noqa: BLE001 - whatever it is, an exit too, the stream must end here
             _log.exception("%s: the answer's stream was ended, it could not be inspected", self._exchange.id)
             out = self._fail("The answer could not be inspected; the stream ends here.")
-        if len(out) + len(self._exchange.sent or b"") > self._limit:
+        if self._size + len(out) > self._limit:
             out = self._fail("The answer is longer than max_body_bytes allows; the stream ends here.")
         return self._kept(out)
 
@@ -75,7 +76,8 @@ class Relay:
         return Event(strict_json.dump(error).decode()).encode()
 
     def _kept(self, out: bytes) -> list[bytes]:
-        """Keep for the record what the caller gets."""
+        """Count what the caller gets, and keep it for the record if it is kept."""
+        self._size += len(out)
         if out and self._exchange.sent is not None:
             self._exchange.sent += out
         return [out] if out else []
