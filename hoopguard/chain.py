@@ -277,6 +277,9 @@ class Chain:
         for station in self._stations:
             try:
                 await _call(station, "settle", flow)
+            except Refused as refused:
+                if exchange.refusal is None or exchange.refusal.code != refused.code:
+                    self.refuse(flow, refused)
             except BaseException:  # fail closed
                 _log.exception("%s: the outcome could not be recorded", exchange.id)
                 self.refuse(flow, _BUG)
