@@ -149,10 +149,11 @@ def _lines(transcript: "Transcript") -> Iterable[str]:
     status, model = transcript.status or "no answer", facts.get("model") or "none"
     yield f"{transcript.request} → {status} · model {model} · {outcome}"
     for verdict in facts.get("verdicts") or ():
-        yield f"rule: {verdict['rule']}, {verdict['action']}{' (observed only)' if verdict['observed'] else ''}"
+        observed = " (observed only)" if verdict.get("observed") else ""
+        yield f"rule: {verdict.get('rule')}, {verdict.get('action')}{observed}"
     for approval in facts.get("approval") or ():
-        decided = ", ".join(f"{vote['verdict']} by {vote['by']}" for vote in approval["decisions"])
-        yield f"approval: {approval['id']} {approval['state']}{f': {decided}' if decided else ''}"
+        decided = ", ".join(f"{vote['verdict']} by {vote['by']}" for vote in approval.get("decisions") or ())
+        yield f"approval: {approval.get('id')} {approval.get('state')}{f': {decided}' if decided else ''}"
     for direction, counts in (facts.get("masked") or {}).items():
         if counts:
             yield f"masked in the {direction}: " + ", ".join(f"{count} {entity}" for entity, count in counts.items())
