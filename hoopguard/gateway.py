@@ -158,7 +158,7 @@ class Gateway:
         Raises:
             StartError, PolicyError, AuthorityError, StateError, StoreError, RecordError: what is wrong.
         """
-        self._policy = policy = PolicyHolder(Path(ctx.options.hoopguard_policy), (check_masks, _check_private_cas))
+        self._policy = policy = PolicyHolder(Path(ctx.options.hoopguard_policy), POLICY_CHECKS)
         loaded = policy.current
         wrong = _wrong_option(before=True)
         if wrong:
@@ -274,6 +274,10 @@ def _check_private_cas(loaded: LoadedPolicy) -> None:
             except SSL.Error as error:
                 key = f'connection "{connection.name}" · ca'
                 raise PolicyError(loaded.file, key, connection.ca, "expected PEM certificates") from error
+
+
+POLICY_CHECKS: Final = (check_masks, _check_private_cas)
+"""What a policy has to pass beyond being well formed; each raises PolicyError."""
 
 
 def _trim(master: Master) -> None:

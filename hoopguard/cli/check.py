@@ -12,9 +12,12 @@ def add_to(app: typer.Typer) -> None:
 
 def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) -> None:
     """Read and check the policy exactly as the gateway would, and say what it governs."""
+    from hoopguard.gateway import POLICY_CHECKS
     from hoopguard.policy import load_policy
 
     loaded = load_policy(policy)
+    for passes in POLICY_CHECKS:
+        passes(loaded)
     rules = loaded.policy
     if as_json:
         print_json(
@@ -40,7 +43,8 @@ def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) ->
     ]
     rows += [("guardrail", g.name, f"{g.action} on {g.on}") for g in rules.guardrails]
     rows += [
-        ("approval", a.name, f"reviewers {', '.join((*a.reviewers, *a.reviewer_subjects))}") for a in rules.approvals
+        ("approval", a.name, f"reviewers {', '.join((*a.reviewers, *a.reviewer_subjects, *a.local_users))}")
+        for a in rules.approvals
     ]
     rows += [("mask", m.name, ", ".join(sorted(m.resolved_entities))) for m in rules.masks]
     print_rows(("table", "name", "what it says"), rows)

@@ -31,11 +31,17 @@ def refusal(folder: Path, text: str) -> PolicyError:
     return caught.value
 
 
-def test_the_shipped_policy_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is in the repository is good once the variables that it names are set."""
-    for name in set(re.findall(r"\$\{env:(\w+)\}", (ROOT / "policy.toml").read_text())):
+def test_the_shipped_policy_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the repository is good once the secrets that it names are there."""
+    text = (ROOT / "policy.toml").read_text()
+    for kind, name in re.findall(r"\$\{(env|file):([^}]+)\}", text):
         monkeypatch.setenv(name, "x" * 32)
-    assert load_policy(ROOT / "policy.toml").policy.connections
+        if kind == "file":
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("x" * 32)
+            (tmp_path / name).chmod(0o600)
+    assert load_policy(written(tmp_path, text)).policy.connections
+    assert load_policy(ROOT / "policy.toml", secrets=False).policy.connections
 
 
 def test_a_good_policy_loads_and_knows_its_folder(tmp_path: Path) -> None:
