@@ -34,6 +34,7 @@ _RESPONSE_HEADERS: Final = frozenset(
 """What a caller gets of the model's headers."""
 
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;.*)?", re.IGNORECASE)
+_MODEL: Final = re.compile(r"[A-Za-z0-9_.:/+-]{0,256}", re.ASCII)
 _BREAKS: Final = re.compile(rb"[\r\n\0]")
 _TUNNEL_PORTS: Final = frozenset({443})
 _HOW_TO: Final = (
@@ -102,7 +103,7 @@ class Identity:
             raise Refused(400, "hoopguard_uninspectable", f"{error}.") from error
         except strict_json.BodyError as error:
             raise Refused(400, "hoopguard_bad_body", f"{error}.") from error
-        exchange.facts["model"] = (model or "")[:256]
+        exchange.facts["model"] = (model or "") if _MODEL.fullmatch(model or "") else "(not a model's name)"
         allowed = permit(exchange.connection, exchange.principal, exchange.format.name, model)
         if not allowed.allowed:
             raise Refused(403, "hoopguard_not_permitted", allowed.reason)

@@ -30,7 +30,7 @@ def permit(connection: Connection, principal: Principal, route: str, model: str 
         return Permission(False, f"{principal.subject} may not use the route {route!r} of {connection.name!r}.")
     if model is None or any(_any(line.models, model) for line in on_route):
         return Permission(True)
-    return Permission(False, f"{principal.subject} may not use the model {model[:100]!r} of {connection.name!r}.")
+    return Permission(False, f"{principal.subject} may not use the model asked for of {connection.name!r}.")
 
 
 def _concerns(line: Allow, principal: Principal) -> bool:

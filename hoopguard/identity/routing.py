@@ -72,7 +72,8 @@ def find_target(
     wire = find_format(connection.routes, method, rest)
     if wire is None:
         listed = ", ".join(connection.routes)
-        message = f"{method[:16]} {rest[:200]} is not a listed route of {connection.name!r}; listed: {listed}."
+        # Neither method nor path is repeated: this message is recorded, and a caller can put anything there.
+        message = f"This method and path are not a listed route of {connection.name!r}; listed: {listed}."
         raise Refused(403, "hoopguard_route_not_listed", message)
     scheme, upstream_host, port = upstream_address(connection)
     base = urlsplit(connection.upstream).path.rstrip("/")
