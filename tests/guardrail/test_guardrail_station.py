@@ -1,0 +1,188 @@
+"""The guardrail among the others: requests, whole answers, streams."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mitmproxy import http
+from mitmproxy.test import tflow
+
+from hoopguard.exchange import Exchange, Refused
+from hoopguard.guardrail.addon import Guardrail
+from hoopguard.identity.principal import Principal
+from hoopguard.payload.fields import Kind
+from hoopguard.payload.formats import format_of
+from hoopguard.payload.streaming import Channel, Stage, StopStream
+from hoopguard.policy import load_policy
+
+POLICY = """
+version = 1
+gateway = { mode = "MODE" }
+[[issuer]]
+name = "staff"
+url = "https://id.example.com"
+audience = "hoopguard"
+[[connection]]
+name = "llama"
+upstream = "http://127.0.0.1:8000"
+allow = [{ groups = ["*"] }]
+[[approval]]
+name = "owners"
+reviewers = ["owners"]
+[[guardrail]]
+name = "notes"
+words = ["tropical"]
+on = "both"
+action = "flag"
+[[guardrail]]
+name = "asks"
+words = ["payroll"]
+action = "approve"
+approval = "owners"
+[[guardrail]]
+name = "codenames"
+words = ["tropical thunder"]
+patterns = ["KEY-[0-9]{4}"]
+on = "both"
+action = "block"
+message = "Not this."
+unless = { groups = ["legal"] }
+"""
+CONTENT = Channel(("choices", 0, "delta", "content"), Kind.TEXT)
+ARGUMENTS = Channel(("choices", 0, "delta", "tool_calls", 0, "function", "arguments"), Kind.JSON_TEXT)
+
+
+def asked(folder: Path, text: str, *groups: str, mode: str = "enforce") -> http.HTTPFlow:
+    """Make a flow as it is when it comes to the guardrail."""
+    (folder / "policy.toml").write_text(POLICY.replace("MODE", mode))
+    flow = tflow.tflow()
+    exchange = Exchange.begin(flow)
+    exchange.policy = load_policy(folder / "policy.toml")
+    exchange.connection = exchange.policy.policy.connections[0]
+    exchange.format = format_of("chat/completions")
+    exchange.principal = Principal("ada", "staff", "person", frozenset(groups), "", 0.0)
+    exchange.body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+    exchange.answer = {"choices": [{"index": 0, "message": {"content": text}}]}
+    return flow
+
+
+def verdicts(flow: http.HTTPFlow) -> list[tuple[str, bool]]:
+    return [(each["rule"], each["observed"]) for each in Exchange.of(flow).facts["verdicts"]]
+
+
+@pytest.mark.parametrize("phase", ["request", "response"])
+def test_a_text_that_no_rule_names_passes(tmp_path: Path, phase: str) -> None:
+    """And nothing is noted."""
+    flow = asked(tmp_path, "hello")
+    getattr(Guardrail(), phase)(flow)
+    assert verdicts(flow) == []
+
+
+@pytest.mark.parametrize("phase", ["request", "response"])
+@pytest.mark.parametrize("text", ["Tropical Thunder", "my KEY-1234", "tro\u00adpical thunder"])
+def test_a_forbidden_text_is_refused_with_the_rules_own_message(tmp_path: Path, phase: str, text: str) -> None:
+    """In requests and in answers; the text itself is in neither refusal nor record."""
+    flow = asked(tmp_path, text)
+    with pytest.raises(Refused) as caught:
+        getattr(Guardrail(), phase)(flow)
+    refused = caught.value
+    assert (refused.status, refused.code, refused.message) == (403, "hoopguard_blocked", "Not this.")
+    assert (refused.outcome, refused.more) == ("blocked", {"rule": "codenames"})
+    assert verdicts(flow) == [("codenames", False)]
+    assert text not in str(Exchange.of(flow).facts)
+
+
+def test_what_asks_for_approval_or_is_flagged_is_noted_and_passes(tmp_path: Path) -> None:
+    """The approval station reads the verdict; a flag is for the record."""
+    flow = asked(tmp_path, "tropical payroll")
+    Guardrail().request(flow)
+    assert verdicts(flow) == [("asks", False), ("notes", False)]
+
+
+@pytest.mark.parametrize("phase", ["request", "response"])
+def test_an_observing_policy_notes_and_refuses_nothing(tmp_path: Path, phase: str) -> None:
+    """``mode = "observe"`` shows what would have been."""
+    flow = asked(tmp_path, "KEY-1234", mode="observe")
+    getattr(Guardrail(), phase)(flow)
+    assert verdicts(flow) == [("codenames", True)]
+
+
+def test_whom_unless_names_may_say_it(tmp_path: Path) -> None:
+    """Others in the same gateway may not."""
+    station = Guardrail()
+    station.request(asked(tmp_path, "KEY-1234", "legal"))
+    with pytest.raises(Refused):
+        station.request(asked(tmp_path, "KEY-1234", "staff"))
+
+
+def test_a_request_without_body_passes(tmp_path: Path) -> None:
+    """The list of models asks nothing."""
+    flow = asked(tmp_path, "x")
+    Exchange.of(flow).body = None
+    Guardrail().request(flow)
+    assert verdicts(flow) == []
+
+
+def watching(flow: http.HTTPFlow) -> Stage:
+    Exchange.of(flow).facts["streamed"] = True
+    Guardrail().responseheaders(flow)
+    [stage] = Exchange.of(flow).stages
+    watch: Any = stage
+    return watch  # type: ignore[no-any-return]
+
+
+def say(watch: Stage, channel: Channel, *pieces: str) -> str:
+    return "".join(watch.feed(channel, piece) for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("channel", "text"),
+    [
+        (CONTENT, "so: KEY-1234, see"),
+        (CONTENT, "so: KEY-12\u200b34, see"),
+        (CONTENT, "the Tropical Thunder plan"),
+        (ARGUMENTS, '{"q": "KEY-1234"}'),
+        (ARGUMENTS, '{"q": "\\u004bEY-\\u00312\\u200b34"}'),
+        (ARGUMENTS, '{"\\u004bEY-1234": 1}'),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_a_forbidden_word_stops_a_stream_however_it_is_cut(
+    tmp_path: Path, channel: Channel, text: str, size: int
+) -> None:
+    """The piece that completes it is not let out, and the outcome is settled there; escapes do not hide it."""
+    flow = asked(tmp_path, "x")
+    watch = watching(flow)
+    with pytest.raises(StopStream) as stopped:
+        say(watch, channel, *(text[at : at + size] for at in range(0, len(text), size)))
+    assert stopped.value.final["code"] == "hoopguard_blocked"
+    assert Exchange.of(flow).facts["outcome"] == "blocked"
+    assert ("codenames", False) in verdicts(flow)
+
+
+def test_channels_do_not_lend_each_other_their_words(tmp_path: Path) -> None:
+    """Two choices that say half each say nothing forbidden; a channel that ended begins anew."""
+    watch = watching(asked(tmp_path, "x"))
+    other = Channel(("choices", 1, "delta", "content"), Kind.TEXT)
+    assert watch.feed(CONTENT, "KEY-12") == "KEY-12"
+    assert watch.feed(other, "34 ") == "34 "
+    assert watch.finish(CONTENT) == ""
+    assert watch.feed(CONTENT, "34") == "34"
+
+
+def test_a_flag_in_a_stream_is_noted_once_and_lets_it_pass(tmp_path: Path) -> None:
+    """However many pieces follow."""
+    flow = asked(tmp_path, "x")
+    watch = watching(flow)
+    assert (
+        "".join(watch.feed(CONTENT, piece) for piece in ("a tropical", " isle", " tropical"))
+        == "a tropical isle tropical"
+    )
+    assert verdicts(flow) == [("notes", False)]
+
+
+def test_a_whole_answer_needs_nobody_in_the_stream(tmp_path: Path) -> None:
+    """Nor does a caller whom no rule concerns."""
+    flow = asked(tmp_path, "x")
+    Guardrail().responseheaders(flow)
+    assert Exchange.of(flow).stages == []
