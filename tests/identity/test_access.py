@@ -321,20 +321,20 @@ def _globs(value: str, patterns: tuple[str, ...]) -> bool:
         (principal("eve", "ML"), "models", None, "connection 'llama'"),
         (principal("eve", "ml "), "models", None, "connection 'llama'"),
         (principal("eve", "ci"), "models", None, "route 'models'"),
-        (principal("eve", "ci"), "chat/completions", "llama-3-70b", "model 'llama-3-70b'"),
-        (principal("eve", "ci"), "chat/completions", "LLAMA-3-8B", "model 'LLAMA-3-8B'"),
-        (principal("eve", "ci"), "chat/completions", "llama-3-8b ", "model 'llama-3-8b '"),
-        (principal("eve", "ci"), "chat/completions", "x" * 9999, "model 'xxx"),
+        (principal("eve", "ci"), "chat/completions", "llama-3-70b", "model"),
+        (principal("eve", "ci"), "chat/completions", "LLAMA-3-8B", "model"),
+        (principal("eve", "ci"), "chat/completions", "llama-3-8b ", "model"),
+        (principal("eve", "ci"), "chat/completions", "x" * 9999, "model"),
     ],
     ids=range(8),
 )
 def test_a_refusal_says_what_was_missing(who: Principal, route: str, model: str | None, reason: str) -> None:
-    """Connection, route or model, in this order, and no more of the caller's own words than a line."""
+    """Connection, route or model, in this order, and nothing of the caller's own words."""
     allow = ({"groups": ("ml",)}, {"groups": ("ci",), "models": ("llama-3-8b",), "routes": ("chat/completions",)})
     permission = permit(connection("llama", allow=allow), who, route, model)
     assert not permission.allowed
     assert reason in permission.reason
-    assert len(permission.reason) < 300
+    assert model is None or model not in permission.reason
 
 
 def test_a_route_without_model_needs_a_line_for_the_route_only() -> None:
