@@ -9,6 +9,7 @@ leaves its stamp; the gate clears a request only if all stamps are there. What i
 import asyncio
 import inspect
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 ORDER: Final = ("identity", "guardrail", "approval", "masking", "recorder")
 """The stations, as a request walks through them; an answer walks the other way."""
+
+_QUOTED: Final = re.compile(r"(['\"]).*\1", re.DOTALL)
+"""What mitmproxy quotes in its messages: bytes of callers and models, which no record may have."""
 
 _BUG: Final = Refused(
     503, "hoopguard_failed", "The gateway could not finish its checks; nothing was let through.", "failed"
@@ -66,7 +70,7 @@ class Relay:
 
     def cut(self, reason: str) -> bytes:
         """End the stream after the model broke it off; return the last bytes for the caller."""
-        out = b"" if self.over else self._fail(f"The model broke off its answer: {reason}")
+        out = b"" if self.over else self._fail(f"The model broke off its answer: {_QUOTED.sub('…', reason)}")
         return b"".join(self._kept(out))
 
     def _fail(self, message: str) -> bytes:
@@ -171,7 +175,9 @@ class Chain:
     async def error(self, flow: http.HTTPFlow) -> None:
         """Settle an exchange that ended without an answer: the caller hung up, or the connection broke."""
         exchange = self._begun(flow)
-        message = flow.error.msg if flow.error else "unknown"
+        message = _QUOTED.sub("…", flow.error.msg) if flow.error else "unknown"
+        if flow.error is not None:
+            flow.error.msg = message
         exchange.finish("cancelled", f"the caller's connection ended: {message}")
         await self._settle(flow, exchange)
 

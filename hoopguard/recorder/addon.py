@@ -112,7 +112,9 @@ def _recorded_flow(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
     request["headers"] = tuple(field for field in request["headers"] if field[0].lower() in _KEPT_HEADERS)
     if refused or not exchange.cleared:
         request["content"], request["trailers"] = b"", None
-        request["path"] = bytes(request["path"]).partition(b"?")[0]
+        # Nobody looked at what stands in the head of a refused request; it may be a token.
+        request["path"] = exchange.target.path.encode() if exchange.target is not None else b"/"
+        request["headers"] = ()
     state["request"] = request
     if exchange.sent is not None and state["response"] is not None:
         state["response"] = {**state["response"], "content": bytes(exchange.sent)}
