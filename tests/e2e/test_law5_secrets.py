@@ -3,10 +3,11 @@
 import base64
 import contextlib
 import json
+import socket
 from pathlib import Path
 
 import httpx
-from harness import CHAT, MODEL_KEY, Site, chat, chat_bytes, connect, in_tunnel, open_socket, read_answer
+from harness import CHAT, MODEL_KEY, Site, chat, chat_bytes, connect, in_tunnel, open_socket, read_all, read_answer
 
 from hoopguard.demo.stack import free_port
 
@@ -53,6 +54,14 @@ def test_no_secret_is_in_any_file_or_log(tmp_path: Path) -> None:
                     assert spelling not in content, (path, secret)
 
 
+def spill(site: Site, bytes_: bytes) -> None:
+    """Send bytes that may be only the beginning of something, and hang up."""
+    with open_socket(site.port) as connection:
+        connection.sendall(bytes_)
+        connection.shutdown(socket.SHUT_WR)
+        read_all(connection)
+
+
 def use_every_door(site: Site) -> list[str]:
     """Send the canaries through requests, answers, streams, errors and broken bytes; return the tokens used."""
     good, expired = site.token(), site.token(expires_in=-60)
@@ -83,7 +92,7 @@ def use_every_door(site: Site) -> list[str]:
     site.ask(PEM)
     site.ask(f"production {PERSONAL}")
     site.ask("use the tool")
-    site.ask(PERSONAL, user=EMAIL, metadata={"who": EMAIL, EMAIL: "x"})
+    site.ask(PERSONAL, user=EMAIL, metadata={"who": EMAIL})
     site.ask(PERSONAL, tools=[{"type": "function", "function": {"name": "f", "description": PERSONAL}}])
     site.send(chat_bytes(PERSONAL)[:-1])
     site.send(chat_bytes(PERSONAL) + PERSONAL.encode())
@@ -91,11 +100,11 @@ def use_every_door(site: Site) -> list[str]:
     site.send(b'{"model": "' + EMAIL.encode() + b'", "messages": []}')
     site.send(PERSONAL.encode(), content_type=f"text/{good}")
     site.send(PERSONAL.encode(), content_encoding=KEY_TEXT)
-    site.raw(PERSONAL.encode() + b"\r\n\r\n")
-    site.raw(f"GET /{good} HTTP/1.1\r\nauthorization Bearer {good}\r\n\r\n".encode())
-    site.raw(f"GET / HTTP/1.1\r\nauthorization: Bearer {good}\r\nx: {good}".encode())
-    site.raw(site.head(content_type="application/json") + f"content-length: 1, {EMAIL}\r\n\r\n".encode())
-    site.raw(site.head(content_type="application/json") + b"transfer-encoding: chunked\r\n\r\n" + PERSONAL.encode())
+    spill(site, PERSONAL.encode() + b"\r\n\r\n")
+    spill(site, f"GET /{good} HTTP/1.1\r\nauthorization Bearer {good}\r\n\r\n".encode())
+    spill(site, f"GET / HTTP/1.1\r\nauthorization: Bearer {good}\r\nx: {good}".encode())
+    spill(site, site.head(content_type="application/json") + f"content-length: 1, {EMAIL}\r\n\r\n".encode())
+    spill(site, site.head(content_type="application/json") + b"transfer-encoding: chunked\r\n\r\n" + PERSONAL.encode())
     with site.tunnel(good) as tunnel:
         tunnel.sendall(in_tunnel(chat_bytes(PERSONAL)))
         assert read_answer(tunnel)[0] == 200
