@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mitmproxy.http import HTTPFlow
 from records import ALICE, ANSWER, TALK, exchange, intent_of, make, open_recorder, outcome_of, segments, talk_bytes
 
+from hoopguard.cli.terminal import ascii_json, visible
 from hoopguard.recorder.errors import StateError
 from hoopguard.recorder.sessions import SessionSummary, find_session, list_sessions, read_session, segment_paths
-from hoopguard.cli.terminal import ascii_json, visible
 from hoopguard.recorder.transcript import Turn, read_answer, read_request, transcribe
 
 
