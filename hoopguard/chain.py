@@ -184,6 +184,8 @@ class Chain:
     def refuse(self, flow: http.HTTPFlow, refused: Refused) -> None:
         """Answer the caller in their API's shape, instead of the model."""
         exchange = self._begun(flow)
+        # A traceback would hold the flow, and with it the exchange, for ever.
+        refused.__traceback__ = refused.__cause__ = refused.__context__ = None
         exchange.refusal = refused
         exchange.cleared = False
         exchange.finish(refused.outcome, f"{refused.code}: {refused.message}")
@@ -257,7 +259,8 @@ class Chain:
     async def _read_answer(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Parse a whole answer; one that cannot be read does not go out."""
         try:
-            exchange.answer = _parse_answer(flow, exchange)
+            raw = _answer_body(flow, exchange)
+            exchange.answer = await strict_json.parse_aside(raw)
         except strict_json.BodyError as error:
             message = f"The model's answer cannot be inspected: {error}."
             self.refuse(flow, Refused(502, "hoopguard_bad_answer", message, "failed"))
@@ -318,6 +321,7 @@ def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
             502, "hoopguard_bad_answer", "The model changed the protocol, which is not allowed here.", "failed"
         )
     media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    _plain_head(response, media)
     if media == "text/event-stream":
         coding = response.headers.get("content-encoding", "identity").lower()
         if exchange.format.stream is None or coding != "identity" or response.status_code != 200:
@@ -334,9 +338,16 @@ def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
         raise Refused(502, "hoopguard_bad_answer", message, "failed")
 
 
-def _parse_answer(flow: http.HTTPFlow, exchange: Exchange) -> Any:
+def _plain_head(response: http.Response, media: str) -> None:
+    """Leave nothing in an answer's head that a model could speak through."""
+    response.headers["content-type"] = media
+    response.reason = ""
+    if not response.headers.get("retry-after", "0").isdigit() or len(response.headers.get("retry-after", "")) > 6:
+        del response.headers["retry-after"]
+
+
+def _answer_body(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
     if flow.response is None:
         raise strict_json.BodyError("there is none")
     limit = exchange.policy.policy.gateway.max_body_bytes
-    raw = coding.decode(flow.response.raw_content or b"", flow.response.headers.pop("content-encoding", None), limit)
-    return strict_json.parse(raw)
+    return coding.decode(flow.response.raw_content or b"", flow.response.headers.pop("content-encoding", None), limit)

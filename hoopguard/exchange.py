@@ -61,12 +61,12 @@ class Exchange:
     """One request and its answer; shared by all stations, and the only thing they share.
 
     Beside the ``facts``, which are recorded, it carries what lives only while the request does: the
-    ``policy`` it began under, its ``principal``, ``target``, ``connection`` and wire ``format``; the parsed request
-    ``body`` and ``answer``; the ``stages`` that a streamed answer passes, and the ``relay`` that moves it;
-    ``drop_repeats`` when what says a text again (log probabilities) must go; ``sent``, the bytes
-    of a stream that the caller got; ``redact``, which hides personal data in a text shown to others; ``refusal``, what
-    the caller is told. ``cleared`` is set by the gate alone: without it nothing is sent to the model.
-    ``settled`` once the outcome is recorded.
+    ``policy`` it began under, its ``principal``, ``target``, ``connection`` and wire ``format``; the parsed
+    request ``body`` and ``answer``; the ``stages`` that a streamed answer passes, and the ``relay`` that moves
+    it; ``drop_repeats`` when what says a text again (log probabilities) must go; ``sent``, the bytes of a stream
+    that the caller got; ``matched``, the texts that rules matched; ``redact``, which hides personal data in a
+    text shown to others; ``refusal``, what the caller is told. ``cleared`` is set by the gate alone: without it
+    nothing is sent to the model. ``settled`` once the outcome is recorded.
     """
 
     __slots__ = (
@@ -78,6 +78,7 @@ class Exchange:
         "drop_repeats",
         "facts",
         "format",
+        "matched",
         "policy",
         "principal",
         "redact",
@@ -116,6 +117,7 @@ class Exchange:
         self.answer: Any = None
         self.stages: list[Any] = []
         self.relay: Relay | None = None
+        self.matched: list[str] = []
         self.redact: Callable[[str], str] | None = None
         self.sent: bytearray | None = None
         self.refusal: Refused | None = None

@@ -36,6 +36,7 @@ from hoopguard.payload.errors import error_body, error_headers
 _log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES: Final = 65_536
+_DRAINED_BYTES: Final = 65_536
 _WATCH_EVERY_S: Final = 2.0
 _TOO_LATE: Final = "it did not answer in time"
 
@@ -195,7 +196,7 @@ class GuardedStream(HttpStream):
         yield from super().handle_protocol_error(event)
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
-        """Refuse what is larger than the policy allows, in the API's shape."""
+        """Refuse what is larger than the policy allows, in the API's shape; take little of what is refused anyway."""
         if not self._too_large(request):
             return False
         if not request:
@@ -204,11 +205,16 @@ class GuardedStream(HttpStream):
             return True
         if self._exchange() is None:
             yield HttpRequestHeadersHook(self.flow)
-        yield from self._answer(_request_too_large(), close=True)
+        exchange = self._exchange()
+        refused = exchange.refusal if exchange is not None and exchange.refusal is not None else _request_too_large()
+        self.request_body_buf.clear()
+        yield from self._answer(refused, close=True)
         return True
 
     def _too_large(self, request: bool) -> bool:
-        limit = self.chain.max_body_bytes
+        exchange = self._exchange()
+        unwanted = request and exchange is not None and exchange.refusal is not None
+        limit = _DRAINED_BYTES if unwanted else self.chain.max_body_bytes
         message: http.Message | None = self.flow.request if request else self.flow.response
         received = len(self.request_body_buf if request else self.response_body_buf)
         declared = message.headers.get("content-length", "") if message is not None else ""

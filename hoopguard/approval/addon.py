@@ -147,16 +147,20 @@ def _asks(exchange: Exchange, names: Sequence[str]) -> list[Ask]:
 
 
 def _preview(exchange: Exchange) -> str:
-    """Return what the reviewers read: the request's texts, the last first, personal data hidden."""
+    """Return what the reviewers read, personal data hidden: what the rules matched, then the rest, the last first.
+
+    The service cuts it where it gets too long, and says by how much.
+    """
     redact = exchange.redact or str
-    lines: list[str] = []
-    length = 0
-    for text in reversed(list(texts(exchange.body, exchange.format.request))):
-        lines.append(redact(text.value))
-        length += len(lines[-1])
-        if length > _PREVIEW_CHARS:
+    rest = [text.value for text in reversed(list(texts(exchange.body, exchange.format.request)))]
+    ordered = list(dict.fromkeys((*exchange.matched, *rest)))
+    shown: list[str] = []
+    for number, value in enumerate(ordered):
+        if sum(len(line) for line in shown) > _PREVIEW_CHARS:
+            shown.append(f"… and {len(ordered) - number} more texts that are not shown")
             break
-    return "\n".join(lines)[:_PREVIEW_CHARS]
+        shown.append(redact(value))
+    return "\n".join(shown)
 
 
 def _come_back(asked: Sequence[Asked], outcome: str) -> Refused:

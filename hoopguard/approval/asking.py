@@ -90,6 +90,8 @@ def _covers(approval: Approval, ask: Ask, now: float) -> bool:
     grant, shown = approval.grant, {name for name, _ in approval.reasons}
     if grant is None or grant.seconds is None or ask.rule.grant == "once":
         return False
+    if approval.route != _name(ask.route):
+        return False
     in_time = now < grant.granted_at + min(grant.seconds, ask.rule.grant)
     return in_time and {name for name, _ in _reasons(ask)} <= shown
 

@@ -1,5 +1,7 @@
 """Refuse, hold or flag requests and answers that a ``[[guardrail]]`` of policy.toml names."""
 
+import asyncio
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -7,10 +9,11 @@ from mitmproxy import http
 
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.rules import CompiledRule, Verdict, compile_rules, concerning, judge
-from hoopguard.payload.fields import Text, texts
+from hoopguard.payload.fields import Fields, Text, names, texts
 from hoopguard.payload.streaming import Channel, StopStream
 from hoopguard.policy import LoadedPolicy
 
+_INLINE_BYTES: Final = 65_536
 _WINDOW_CHARS: Final = 4096
 """How far back a pattern may reach in a streamed answer."""
 
@@ -23,14 +26,11 @@ class Guardrail:
     def __init__(self) -> None:
         self._compiled = lru_cache(maxsize=64)(_compile)
 
-    def request(self, flow: http.HTTPFlow) -> None:
+    async def request(self, flow: http.HTTPFlow) -> None:
         """Judge every text of the request; block it, or note for approval and the record what matched."""
         exchange = Exchange.of(flow)
-        rules = self._rules(exchange, "request")
-        for verdict in judge(rules, texts(exchange.body, exchange.format.request)):
-            _note(exchange, verdict)
-            if verdict.rule.action == "block" and not verdict.observed:
-                raise _blocked(verdict)
+        size = len(flow.request.raw_content or b"")
+        await self._judge(exchange, "request", exchange.body, exchange.format.request, size)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stand in the way of a streamed answer."""
@@ -39,12 +39,22 @@ class Guardrail:
         if rules and exchange.facts["streamed"]:
             exchange.stages.append(_Watch(exchange, rules))
 
-    def response(self, flow: http.HTTPFlow) -> None:
+    async def response(self, flow: http.HTTPFlow) -> None:
         """Judge every text of a whole answer, as the caller would get it."""
         exchange = Exchange.of(flow)
-        rules = self._rules(exchange, "response")
-        for verdict in judge(rules, texts(exchange.answer, exchange.format.answer)):
+        size = len((flow.response.raw_content if flow.response else None) or b"")
+        await self._judge(exchange, "response", exchange.answer, exchange.format.answer, size)
+
+    async def _judge(self, exchange: Exchange, direction: str, body: Any, fields: Fields, size: int) -> None:
+        """Judge a body; a large one in a thread, so that others do not wait."""
+        rules = self._rules(exchange, direction)
+        if not rules:
+            return
+        said = _said(body, fields)
+        verdicts = judge(rules, said) if size <= _INLINE_BYTES else await asyncio.to_thread(judge, rules, said)
+        for verdict in verdicts:
             _note(exchange, verdict)
+            exchange.matched.append(verdict.text)
             if verdict.rule.action == "block" and not verdict.observed:
                 raise _blocked(verdict)
 
@@ -64,8 +74,8 @@ class _Watch:
 
     def feed(self, channel: Channel, text: str) -> str:
         """Judge what a channel says, with what it said just before."""
-        window = (self._windows.get(channel, "") + text)[-max(_WINDOW_CHARS, len(text)) :]
-        self._windows[channel] = window
+        window = self._windows.get(channel, "") + text
+        self._windows[channel] = window[-_WINDOW_CHARS:]
         for verdict in judge(self._rules, [Text((), channel.kind, window)]):
             if verdict.rule.name not in self._noted:
                 self._noted.add(verdict.rule.name)
@@ -80,6 +90,11 @@ class _Watch:
         """Hold nothing back."""
         self._windows.pop(channel, None)
         return ""
+
+
+def _said(body: Any, fields: Fields) -> Iterator[Text]:
+    yield from texts(body, fields)
+    yield from names(body, fields)
 
 
 def _compile(loaded: LoadedPolicy, connection: str, direction: str) -> tuple[CompiledRule, ...]:

@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any, Final
 
@@ -26,10 +26,14 @@ _SHORT: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One rule's judgement: what it found and what follows. An observed rule is noted and nothing follows."""
+    """One rule's judgement: what it found and what follows. An observed rule is noted and nothing follows.
+
+    ``text`` is the text that it matched, for a reviewer; it is never recorded.
+    """
 
     rule: Guardrail
     observed: bool
+    text: str = field(default="", repr=False, compare=False)
 
     def facts(self) -> dict[str, Any]:
         """Return what the record says of it."""
@@ -82,10 +86,13 @@ def judge(rules: Sequence[CompiledRule], texts: Iterable[Text]) -> tuple[Verdict
     """Return the verdict of each rule that matches any of the texts, blocking ones first."""
     if not rules:
         return ()
-    seen = [view for text in texts for view in views(text)]
-    return tuple(
-        Verdict(compiled.rule, compiled.observed) for compiled in rules if any(compiled.matches(view) for view in seen)
-    )
+    seen = [(view, text.value) for text in texts for view in views(text)]
+    verdicts = []
+    for compiled in rules:
+        matched = next((value for view, value in seen if compiled.matches(view)), None)
+        if matched is not None:
+            verdicts.append(Verdict(compiled.rule, compiled.observed, matched))
+    return tuple(verdicts)
 
 
 def views(text: Text) -> Iterator[str]:

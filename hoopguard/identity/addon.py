@@ -25,15 +25,15 @@ _log = logging.getLogger(__name__)
 _SINGLE_HEADERS: Final = frozenset({*CREDENTIAL_HEADERS, "host", "content-encoding", "content-type"})
 """Headers that decide something, and so may not stand there twice."""
 
-_REQUEST_HEADERS: Final = frozenset({b"accept", b"content-type", b"user-agent", b"traceparent", b"tracestate"})
-"""What a model server gets of the caller's headers; the rest is the caller's own business."""
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+"""``traceparent`` (W3C Trace Context §3.2): the one header of the caller's that a model server gets."""
 
 _RESPONSE_HEADERS: Final = frozenset(
-    {"content-type", "content-encoding", "content-length", "transfer-encoding", "cache-control", "retry-after"}
+    {"content-type", "content-encoding", "content-length", "transfer-encoding", "retry-after"}
 )
 """What a caller gets of the model's headers."""
 
-_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;.*)?", re.IGNORECASE)
+_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;\s*charset=\"?utf-?8\"?)?\s*", re.IGNORECASE)
 _MODEL: Final = re.compile(r"[A-Za-z0-9_.:/+-]{0,256}", re.ASCII)
 _BREAKS: Final = re.compile(rb"[\r\n\0]")
 _TUNNEL_PORTS: Final = frozenset({443})
@@ -91,11 +91,11 @@ class Identity:
         if not allowed.allowed:
             raise Refused(403, "hoopguard_not_permitted", allowed.reason)
 
-    def request(self, flow: http.HTTPFlow) -> None:
+    async def request(self, flow: http.HTTPFlow) -> None:
         """Read the body as its route demands, check the model, and put the connection's credential in."""
         exchange = Exchange.of(flow)
         try:
-            exchange.body = self._body(flow, exchange)
+            exchange.body = await _body(flow, exchange)
             model = exchange.format.model(exchange.body)
         except BodyTooLarge as error:
             raise Refused(413, "hoopguard_body_too_large", f"{error}.") from error
@@ -137,16 +137,17 @@ class Identity:
             message = "The token's issuer cannot be reached just now, so it cannot be verified; try again soon."
             raise Refused(503, "hoopguard_issuer_unavailable", message, "failed") from error
 
-    def _body(self, flow: http.HTTPFlow, exchange: Exchange) -> object:
-        raw = flow.request.raw_content or b""
-        if not exchange.format.has_body:
-            if raw:
-                raise strict_json.BodyError("this route takes no body")
-            return None
-        if not _JSON.fullmatch(flow.request.headers.get("content-type", "")):
-            raise strict_json.BodyError("the content type has to be application/json")
-        limit = exchange.policy.policy.gateway.max_body_bytes
-        return strict_json.parse(coding.decode(raw, flow.request.headers.get("content-encoding"), limit))
+
+async def _body(flow: http.HTTPFlow, exchange: Exchange) -> object:
+    raw = flow.request.raw_content or b""
+    if not exchange.format.has_body:
+        if raw:
+            raise strict_json.BodyError("this route takes no body")
+        return None
+    if not _JSON.fullmatch(flow.request.headers.get("content-type", "")):
+        raise strict_json.BodyError("the content type has to be application/json")
+    limit = exchange.policy.policy.gateway.max_body_bytes
+    return await strict_json.parse_aside(coding.decode(raw, flow.request.headers.get("content-encoding"), limit))
 
 
 def _lowered(headers: http.Headers) -> Mapping[str, str]:
@@ -180,6 +181,8 @@ def _named_host(flow: http.HTTPFlow, tunnel: tuple[str, str] | None) -> str:
             raise Refused(400, "hoopguard_ambiguous", "URL and Host header name different hosts.")
         return header
     names = {flow.request.host.lower(), header, *([tunnel[0]] if tunnel else [])}
+    if flow.request.authority:
+        names.add(split_host(flow.request.authority))
     if flow.client_conn.sni:
         names.add(flow.client_conn.sni.lower())
     if len(names) != 1:
@@ -195,8 +198,12 @@ def _listener_upstream(flow: http.HTTPFlow) -> tuple[str, int] | None:
 def _readdress(flow: http.HTTPFlow, target: Target, exchange_id: str) -> None:
     """Turn the request to the model server, as the gateway's own and with nothing of the caller's in it."""
     request = flow.request
-    kept = [field for field in request.headers.fields if field[0].lower() in _REQUEST_HEADERS]
-    request.headers = http.Headers(kept)
+    trace = request.headers.get("traceparent", "")
+    request.headers = http.Headers()
+    if target.format.has_body:
+        request.headers["content-type"] = "application/json"
+    if _TRACE.fullmatch(trace):
+        request.headers["traceparent"] = trace
     request.method, request.authority = target.format.method, ""
     request.scheme, request.host, request.port, request.path = target.scheme, target.host, target.port, target.path
     request.host_header = target.authority

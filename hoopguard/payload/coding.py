@@ -29,7 +29,7 @@ def decode(raw: bytes, coding: str | None, limit: int) -> bytes:
     """
     name = (coding or "identity").strip().lower()
     if name not in _DECODERS:
-        raise BodyError(f"the content encoding {name[:40]!r} cannot be inspected; use gzip, br, zstd, deflate or none")
+        raise BodyError("its content encoding cannot be inspected; use gzip, br, zstd, deflate or none")
     try:
         decoded = _DECODERS[name](raw, limit)
     except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:

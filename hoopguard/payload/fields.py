@@ -34,6 +34,8 @@ class Fields:
     json_text: frozenset[Path] = frozenset()
     repeats: frozenset[Path] = frozenset()
     """Values that say a text again in another form (log probabilities, token ids); taken out when masking."""
+    vocabulary: frozenset[str] = frozenset()
+    """Keys and identifiers that are the format's own words."""
 
     def kind(self, path: Path, value: str) -> Kind:
         """Return how the string ``value`` at ``path`` is read."""
@@ -61,6 +63,13 @@ def texts(body: Any, fields: Fields) -> Iterator[Text]:
     """Yield every text of ``body``, in document order."""
     for _, _, text in _leaves([body], fields, _ROOT):
         yield text
+
+
+def names(body: Any, fields: Fields) -> Iterator[Text]:
+    """Yield, as one text, what ``body`` says beside its texts: keys and identifiers that are not the format's own."""
+    said = dict.fromkeys(_names([body], fields, _ROOT))
+    if said:
+        yield Text((), Kind.TEXT, "\n".join(said))
 
 
 def rewrite(body: Any, fields: Fields, transform: Transform) -> Any:
@@ -104,6 +113,26 @@ def _leaves(node: Any, fields: Fields, path: Path | None) -> Iterator[tuple[Any,
                 yield node, key, Text(here, kind, child)
         elif isinstance(child, dict | list):
             yield from _leaves(child, fields, here)
+
+
+_LABELS: Final = frozenset({"id", "model", "object", "owned_by", "service_tier", "system_fingerprint", "tool_call_id"})
+"""Where an identifier stands that the policy checks elsewhere, or that a server made."""
+
+
+def _names(node: Any, fields: Fields, path: Path | None) -> Iterator[str]:
+    for key in list(node) if isinstance(node, dict) else range(len(node)):
+        if isinstance(key, str) and key not in fields.vocabulary:
+            yield key
+        child = node[key]
+        here = () if path is _ROOT else (*path, key if isinstance(key, str) else "*")
+        if isinstance(child, dict | list):
+            yield from _names(child, fields, here)
+        elif isinstance(child, str) and key not in _LABELS and _is_name(child, fields, here):
+            yield child
+
+
+def _is_name(value: str, fields: Fields, path: Path) -> bool:
+    return value not in fields.vocabulary and fields.kind(path, value) is Kind.STRUCTURAL
 
 
 class Uninspectable(BodyError):

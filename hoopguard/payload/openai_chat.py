@@ -4,12 +4,37 @@ from typing import Any, Final
 
 from hoopguard.payload.fields import Fields, Uninspectable
 from hoopguard.payload.streaming import StreamShape
+from hoopguard.payload.strict_json import BodyError
 
 _TOOL_CALL: Final = {("id",), ("type",), ("function", "name")}
 _CHOICE_REPEATS: Final = {("logprobs",), ("token_ids",), ("prompt_logprobs",), ("prompt_token_ids",)}
 _TOP: Final = {("id",), ("object",), ("model",), ("system_fingerprint",), ("service_tier",)}
 
+_WORDS: Final = """
+    accepted_prediction_tokens additionalProperties allOf annotations anyOf arguments array assistant audio
+    audio_tokens auto bad_words best_of boolean cache_control cached_tokens chat.completion
+    chat.completion.chunk chat_template chat_template_kwargs choices completion_tokens completion_tokens_details
+    const content content_filter continue_final_message created default delta description developer echo effort
+    enable_thinking end_user enum extra_body finish_reason format frequency_penalty function function_call
+    functions guided_choice guided_grammar guided_json guided_regex high hoopguard id ignore_eos
+    include_stop_str_in_output include_usage index integer ipython items json_object json_schema
+    kv_transfer_params length length_penalty logit_bias logprobs low max_completion_tokens max_tokens maximum
+    maxItems maxLength medium message messages metadata min_p min_tokens minimal minimum minItems minLength
+    modalities model n name none null number object oneOf parallel_tool_calls parameters pattern prediction
+    presence_penalty priority prompt_cache_key prompt_logprobs prompt_token_ids prompt_tokens
+    prompt_tokens_details properties reasoning reasoning_content reasoning_effort reasoning_tokens refusal
+    rejected_prediction_tokens repetition_penalty required response_format role safety_identifier schema seed
+    service_tier skip_special_tokens stop stop_reason stop_token_ids store stream stream_options strict string
+    structured_outputs system system_fingerprint temperature text thinking title token_ids tool tool_call_id
+    tool_calls tool_choice tools top_k top_logprobs top_p total_tokens type usage use_beam_search user verbosity
+    web_search_options
+"""
+
+_VOCABULARY: Final = frozenset(_WORDS.split())
+"""The API's own words: as keys, or where an identifier stands, nobody says anything by them."""
+
 REQUEST: Final = Fields(
+    vocabulary=_VOCABULARY,
     structural=frozenset(
         {
             ("model",),
@@ -38,6 +63,7 @@ REQUEST: Final = Fields(
 )
 
 ANSWER: Final = Fields(
+    vocabulary=_VOCABULARY,
     structural=frozenset(
         {
             *_TOP,
@@ -80,9 +106,10 @@ STREAM: Final = StreamShape(
     empty_choice={"delta": {}},
 )
 
+_ROLES: Final = frozenset({"assistant", "developer", "function", "ipython", "system", "tool", "user"})
 _READABLE_PARTS: Final = {"text": "text", "refusal": "refusal"}
 _OTHER_PART_KEYS: Final = frozenset({"type", "text", "refusal", "cache_control", "annotations"})
-_EMBEDDED: Final = ("prompt_embeds", "prompt_token_ids")
+_EMBEDDED: Final = ("input_embeds", "input_ids", "prompt_embeds", "prompt_token_ids")
 
 
 def check_request(body: Any) -> None:
@@ -91,14 +118,17 @@ def check_request(body: Any) -> None:
     Raises:
         Uninspectable: a message holds an image, audio, a file, a part of unknown type or one that says two
             things, or the request brings token ids or embeddings.
+        BodyError: a message is not an object, or of no known role.
     """
     if any(body.get(name) is not None for name in _EMBEDDED):
         raise Uninspectable("token ids and embeddings cannot be inspected; send the prompt as text")
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else []:
-        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+            raise BodyError(f"every message has to be an object with a role out of {', '.join(sorted(_ROLES))}")
+        content = message.get("content")
         parts = content if isinstance(content, list) else []
-        if isinstance(content, dict) or not all(_readable(part) for part in parts):
+        if not isinstance(content, str | list | None) or not all(_readable(part) for part in parts):
             raise Uninspectable("a message holds a part that is not text; images, audio and files are refused")
 
 

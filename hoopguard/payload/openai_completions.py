@@ -2,15 +2,19 @@
 
 from typing import Any, Final
 
+from hoopguard.payload import openai_chat
 from hoopguard.payload.fields import Fields, Uninspectable
 from hoopguard.payload.streaming import StreamShape
 
 _TOP: Final = {("id",), ("object",), ("model",), ("system_fingerprint",), ("service_tier",)}
 _REPEATS: Final = {("logprobs",), ("token_ids",), ("prompt_logprobs",), ("prompt_token_ids",)}
 
-REQUEST: Final = Fields(structural=frozenset({("model",)}))
+_VOCABULARY: Final = openai_chat.REQUEST.vocabulary | {"prompt", "suffix", "text_completion", "text_offset"}
+
+REQUEST: Final = Fields(vocabulary=_VOCABULARY, structural=frozenset({("model",)}))
 
 ANSWER: Final = Fields(
+    vocabulary=_VOCABULARY,
     structural=frozenset({*_TOP, ("choices", "*", "finish_reason")}),
     repeats=frozenset({("prompt_logprobs",), ("prompt_token_ids",), *(("choices", "*", *path) for path in _REPEATS)}),
 )
@@ -18,7 +22,7 @@ ANSWER: Final = Fields(
 STREAM: Final = StreamShape(fields=ANSWER, empty_choice={"text": ""})
 
 
-_EMBEDDED: Final = ("prompt_embeds", "prompt_token_ids")
+_EMBEDDED: Final = ("input_embeds", "input_ids", "prompt_embeds", "prompt_token_ids")
 
 
 def check_request(body: Any) -> None:

@@ -5,7 +5,6 @@ arguments of tool call 1, …). Stages transform a channel's text piece by piece
 it back; what they held comes out before the event that finishes the choice.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +19,7 @@ from hoopguard.payload.sse import Event, EventParser, FramingError
 _MAX_CHANNELS: Final = 512
 _MAX_DEPTH: Final = 32
 _DONE: Final = "[DONE]"
-_EVENT_NAME: Final = re.compile(r"[A-Za-z_.-]{1,40}", re.ASCII)
+_EVENT_NAMES: Final = frozenset({"error", "message"})
 """An event's name that may pass uninspected; an ``id`` never does, for nobody could tell what it says."""
 
 Place = tuple[str | int, ...]
@@ -136,8 +135,8 @@ class AnswerStream:
         self._walk(body, (), (), found, 0)
         before = self._finish_choices(body, found)
         self._last = body
-        kind = event.event if _EVENT_NAME.fullmatch(event.event) else ""
-        return before + Event(_dump(body), kind, retry=event.retry).encode()
+        kind = event.event if event.event in _EVENT_NAMES else ""
+        return before + Event(_dump(body), kind).encode()
 
     def _walk(self, node: Any, path: Path, place: Place, found: dict[Channel, _Found], depth: int) -> None:
         if depth > _MAX_DEPTH:

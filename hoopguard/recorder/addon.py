@@ -16,7 +16,7 @@ from hoopguard.recorder.segments import SessionKey
 
 _log = logging.getLogger(__name__)
 
-_KEPT_HEADERS: Final = frozenset({b"accept", b"content-type", b"user-agent", b"host", b"hoopguard-exchange"})
+_KEPT_HEADERS: Final = frozenset({b"content-type", b"host", b"hoopguard-exchange", b"traceparent"})
 """Request headers that a recording keeps; credentials are not among them, the gateway's own neither."""
 
 
@@ -113,8 +113,11 @@ def _recorded_flow(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
     if refused or not exchange.cleared:
         request["content"], request["trailers"] = b"", None
         # Nobody looked at what stands in the head of a refused request; it may be a token.
-        request["path"] = exchange.target.path.encode() if exchange.target is not None else b"/"
-        request["headers"] = ()
+        target = exchange.target
+        request["method"] = target.format.method.encode() if target is not None else b"REFUSED"
+        request["host"] = target.host if target is not None else "refused.invalid"
+        request["path"] = target.path.encode() if target is not None else b"/"
+        request["headers"], request["authority"] = (), b""
     state["request"] = request
     if exchange.sent is not None and state["response"] is not None:
         state["response"] = {**state["response"], "content": bytes(exchange.sent)}

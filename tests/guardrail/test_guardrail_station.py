@@ -1,5 +1,6 @@
 """The guardrail among the others: requests, whole answers, streams."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from mitmproxy.test import tflow
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.addon import Guardrail
 from hoopguard.identity.principal import Principal
-from hoopguard.payload.fields import Kind
+from hoopguard.payload.fields import Kind, names
 from hoopguard.payload.formats import format_of
 from hoopguard.payload.streaming import Channel, Stage, StopStream
 from hoopguard.policy import load_policy
@@ -74,7 +75,7 @@ def verdicts(flow: http.HTTPFlow) -> list[tuple[str, bool]]:
 def test_a_text_that_no_rule_names_passes(tmp_path: Path, phase: str) -> None:
     """And nothing is noted."""
     flow = asked(tmp_path, "hello")
-    getattr(Guardrail(), phase)(flow)
+    asyncio.run(getattr(Guardrail(), phase)(flow))
     assert verdicts(flow) == []
 
 
@@ -84,7 +85,7 @@ def test_a_forbidden_text_is_refused_with_the_rules_own_message(tmp_path: Path, 
     """In requests and in answers; the text itself is in neither refusal nor record."""
     flow = asked(tmp_path, text)
     with pytest.raises(Refused) as caught:
-        getattr(Guardrail(), phase)(flow)
+        asyncio.run(getattr(Guardrail(), phase)(flow))
     refused = caught.value
     assert (refused.status, refused.code, refused.message) == (403, "hoopguard_blocked", "Not this.")
     assert (refused.outcome, refused.more) == ("blocked", {"rule": "codenames"})
@@ -95,7 +96,7 @@ def test_a_forbidden_text_is_refused_with_the_rules_own_message(tmp_path: Path, 
 def test_what_asks_for_approval_or_is_flagged_is_noted_and_passes(tmp_path: Path) -> None:
     """The approval station reads the verdict; a flag is for the record."""
     flow = asked(tmp_path, "tropical payroll")
-    Guardrail().request(flow)
+    asyncio.run(Guardrail().request(flow))
     assert verdicts(flow) == [("asks", False), ("notes", False)]
 
 
@@ -103,24 +104,56 @@ def test_what_asks_for_approval_or_is_flagged_is_noted_and_passes(tmp_path: Path
 def test_an_observing_policy_notes_and_refuses_nothing(tmp_path: Path, phase: str) -> None:
     """``mode = "observe"`` shows what would have been."""
     flow = asked(tmp_path, "KEY-1234", mode="observe")
-    getattr(Guardrail(), phase)(flow)
+    asyncio.run(getattr(Guardrail(), phase)(flow))
     assert verdicts(flow) == [("codenames", True)]
 
 
 def test_whom_unless_names_may_say_it(tmp_path: Path) -> None:
     """Others in the same gateway may not."""
     station = Guardrail()
-    station.request(asked(tmp_path, "KEY-1234", "legal"))
+    asyncio.run(station.request(asked(tmp_path, "KEY-1234", "legal")))
     with pytest.raises(Refused):
-        station.request(asked(tmp_path, "KEY-1234", "staff"))
+        asyncio.run(station.request(asked(tmp_path, "KEY-1234", "staff")))
 
 
 def test_a_request_without_body_passes(tmp_path: Path) -> None:
     """The list of models asks nothing."""
     flow = asked(tmp_path, "x")
     Exchange.of(flow).body = None
-    Guardrail().request(flow)
+    asyncio.run(Guardrail().request(flow))
     assert verdicts(flow) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [{"type": "function", "function": {"name": "KEY-1234"}}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"KEY-1234": {}}}}}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "KEY-1234", "schema": {}}}},
+        {"metadata": {"KEY-1234": "x"}},
+    ],
+)
+def test_names_and_keys_are_judged_too(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Chat templates put tools and schemas into the prompt."""
+    flow = asked(tmp_path, "hello")
+    Exchange.of(flow).body.update(more)
+    with pytest.raises(Refused):
+        asyncio.run(Guardrail().request(flow))
+
+
+def test_the_formats_own_words_are_not_judged(tmp_path: Path) -> None:
+    """A rule about a word that the API uses as a key does not refuse everything."""
+    flow = asked(tmp_path, "hello")
+    exchange = Exchange.of(flow)
+    assert list(names(exchange.body, exchange.format.request)) == []
+
+
+def test_a_match_across_a_long_piece_of_a_stream_is_seen(tmp_path: Path) -> None:
+    """What came just before a piece that is longer than the window still counts."""
+    watch = watching(asked(tmp_path, "x"))
+    watch.feed(CONTENT, "the code is KE")
+    with pytest.raises(StopStream):
+        watch.feed(CONTENT, "Y-1234 " + "x" * 6000)
 
 
 def watching(flow: http.HTTPFlow) -> Stage:

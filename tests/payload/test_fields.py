@@ -201,7 +201,9 @@ def test_what_is_not_text_in_a_message_is_uninspectable(content: Any) -> None:
 )
 def test_text_in_a_message_is_inspectable(content: Any) -> None:
     """Plain strings, text parts and refusals pass."""
-    assert format_of("chat/completions").model({"model": "m", "messages": [{"content": content}]}) == "m"
+    assert (
+        format_of("chat/completions").model({"model": "m", "messages": [{"role": "user", "content": content}]}) == "m"
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,11 @@ def _utf16(text: str) -> list[int]:
         (b'["a\\ud83d\\ud83d"]', "surrogate"),
         (b"[" * (MAX_DEPTH + 2) + b"]" * (MAX_DEPTH + 2), "nested deeper"),
         (b'{"a":' * (MAX_DEPTH + 2) + b"1" + b"}" * (MAX_DEPTH + 2), "nested deeper"),
-        (b"[" * 5_000_000, "nested deeper"),
-        (b'{"a":' * 1_000_000, "nested deeper"),
+        (b"[" * 200_000, "nested deeper"),
+        (b'{"a":' * 200_000, "nested deeper"),
+        (b"[" * 5_000_000, "values"),
+        (b'{"a":' * 1_000_000, "values"),
+        (b"[" + b'"",' * 300_000 + b'""]', "values"),
     ],
     ids=lambda value: repr(value[:20]),
 )
