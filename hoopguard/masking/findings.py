@@ -55,14 +55,14 @@ def word_is_open(text: str, start: int) -> bool:
 def without_contained(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Drop what lies within a finding of the same entity with at least the same score; order by place."""
     kept: list[Finding] = []
-    skylines: dict[str, _Skyline] = {}
+    skylines: dict[str, Skyline] = {}
     for finding in sorted(set(findings), key=lambda f: (-f.score, f.start, f.start - f.end)):
-        if finding.score > 0 and skylines.setdefault(finding.entity, _Skyline()).add(finding.start, finding.end):
+        if finding.score > 0 and skylines.setdefault(finding.entity, Skyline()).add(finding.start, finding.end):
             kept.append(finding)
     return tuple(sorted(kept, key=lambda f: (f.start, f.end, f.entity, f.score)))
 
 
-class _Skyline:
+class Skyline:
     """Spans of which none contains another, so that starts and ends both rise."""
 
     def __init__(self) -> None:
