@@ -1,24 +1,34 @@
 """Hide in requests and answers what the ``[[mask]]`` tables of policy.toml name."""
 
-import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
 from mitmproxy import http
+from mitmproxy.connection import ConnectionState
 
 from hoopguard.exchange import Direction, Exchange, Refused
 from hoopguard.masking.jsontext import JsonTextStream
-from hoopguard.masking.masker import Masker
-from hoopguard.masking.scan import DetectionGaveUp
+from hoopguard.masking.lanes import Lane
+from hoopguard.masking.masker import MOST_S, Masker
+from hoopguard.masking.pace import Load, Pace
+from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.streaming import TextStream
-from hoopguard.payload.fields import Fields, Kind, Text, drop_repeats, rewrite, texts
+from hoopguard.payload.fields import Fields, Kind, Text, drop_repeats, rewrite
 from hoopguard.payload.streaming import Channel
 from hoopguard.policy import LoadedPolicy, PolicyError
 
 _INLINE_CHARS: Final = 4_096
-_INLINE_BUDGET_S: Final = 0.01
+_INLINE_NODES: Final = 256
+_INLINE_BUDGET_S: Final = 0.012
+_QUICK_BUDGET_S: Final = 0.5
+_LEAST_S: Final = 1.0
+_S_PER_CHAR: Final = 0.0001
+_REDACTING_S: Final = 2.0
+
+_LATER: Final[Any] = object()
 
 
 class Masking:
@@ -28,6 +38,9 @@ class Masking:
 
     def __init__(self) -> None:
         self._masker = lru_cache(maxsize=64)(_build)
+        self._load = Load()
+        self._quick = Lane("quick")
+        self._dear = Lane("dear")
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Offer the other stations a way to show a text without what must not be seen."""
@@ -42,7 +55,7 @@ class Masking:
         if masker is None or exchange.body is None:
             return
         try:
-            exchange.body = await _mask_body(masker, exchange, exchange.body, exchange.format.request, "request")
+            exchange.body = await self._mask(masker, flow, exchange.body, exchange.format.request, "request")
         except DetectionGaveUp as error:
             message = "The request could not be inspected for personal data in the time allowed; shorten or split it."
             raise Refused(400, "hoopguard_uninspectable", message) from error
@@ -53,7 +66,7 @@ class Masking:
         masker = self._masker(exchange.policy, exchange.connection.name, "response")
         if masker is not None and exchange.facts["streamed"]:
             exchange.drop_repeats = True
-            exchange.stages.append(_MaskStage(exchange, masker))
+            exchange.stages.append(_MaskStage(exchange, masker, Pace(self._load)))
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Mask every text of a whole answer."""
@@ -63,10 +76,51 @@ class Masking:
             return
         drop_repeats(exchange.answer, exchange.format.answer)
         try:
-            exchange.answer = await _mask_body(masker, exchange, exchange.answer, exchange.format.answer, "response")
+            exchange.answer = await self._mask(masker, flow, exchange.answer, exchange.format.answer, "response")
         except DetectionGaveUp as error:
             message = "The model's answer could not be inspected for personal data in the time allowed."
             raise Refused(502, "hoopguard_uninspectable", message, "failed") from error
+
+    async def _mask(self, masker: Masker, flow: http.HTTPFlow, body: Any, fields: Fields, direction: Direction) -> Any:
+        """Mask a body: a small one at once, others in a thread; those that take their time wait for each other only."""
+        exchange = Exchange.of(flow)
+        work = _Work(masker, Budget(_INLINE_BUDGET_S))
+        try:
+            masked = rewrite(body, fields, work.mask) if _is_small(body) else _LATER
+        except DetectionGaveUp:
+            masked = _LATER
+        if masked is _LATER:
+            work, masked = await self._mask_in_thread(masker, flow, body, fields)
+        for entity, count in work.counts.items():
+            exchange.count_masked(direction, entity, count)
+        return masked
+
+    async def _mask_in_thread(
+        self, masker: Masker, flow: http.HTTPFlow, body: Any, fields: Fields
+    ) -> "tuple[_Work, Any]":
+        """Mask a body among the quick ones if it is one of them, else among the dear ones."""
+        principal = getattr(Exchange.of(flow).principal, "id", "")
+
+        def hung_up() -> bool:
+            return not flow.client_conn.state & ConnectionState.CAN_READ
+
+        def quick() -> "tuple[_Work, Any]":
+            work = _Work(masker, Budget(_QUICK_BUDGET_S, unwanted=hung_up))
+            return work, rewrite(body, fields, work.mask)
+
+        def dear() -> "tuple[_Work, Any]":
+            work = _Work(masker, Budget(_LEAST_S, unwanted=hung_up), _S_PER_CHAR)
+            return work, rewrite(body, fields, work.mask)
+
+        try:
+            try:
+                return await self._quick.run(principal, hung_up, quick)
+            except DetectionGaveUp:
+                return await self._dear.run(principal, hung_up, dear)
+        except DetectionGaveUp as error:
+            if hung_up():
+                raise Refused(403, "hoopguard_cancelled", "The caller hung up.", "cancelled") from error
+            raise
 
 
 def check_masks(loaded: LoadedPolicy) -> None:
@@ -88,9 +142,10 @@ def check_masks(loaded: LoadedPolicy) -> None:
 class _MaskStage:
     """Masking's place in a stream: each channel has a text stream of its own."""
 
-    def __init__(self, exchange: Exchange, masker: Masker) -> None:
+    def __init__(self, exchange: Exchange, masker: Masker, pace: Pace) -> None:
         self._exchange = exchange
         self._masker = masker
+        self._pace = pace
         self._streams: dict[Channel, TextStream | JsonTextStream] = {}
 
     def feed(self, channel: Channel, text: str) -> str:
@@ -98,7 +153,8 @@ class _MaskStage:
         stream = self._streams.get(channel)
         if stream is None:
             is_json = channel.kind is Kind.JSON_TEXT
-            stream = self._streams[channel] = self._masker.json_stream() if is_json else self._masker.stream()
+            begin = self._masker.json_stream if is_json else self._masker.stream
+            stream = self._streams[channel] = begin(self._pace)
         return stream.feed(text)
 
     def finish(self, channel: Channel) -> str:
@@ -107,48 +163,71 @@ class _MaskStage:
         if stream is None:
             return ""
         rest = stream.finish()
-        _count(self._exchange, "response", stream.counts)
+        for entity, count in stream.counts.items():
+            self._exchange.count_masked("response", entity, count)
         return rest
 
 
-async def _mask_body(masker: Masker, exchange: Exchange, body: Any, fields: Fields, direction: Direction) -> Any:
-    """Mask a body; a small one at once, one that takes its time in a thread, so that others do not wait."""
-    counts: Counter[str] = Counter()
-    if sum(len(text.value) for text in texts(body, fields)) <= _INLINE_CHARS:
-        try:
-            masked = rewrite(body, fields, _masking(masker, counts, _INLINE_BUDGET_S))
-        except DetectionGaveUp:
-            counts.clear()
-        else:
-            _count(exchange, direction, counts)
-            return masked
-    masked = await asyncio.to_thread(rewrite, body, fields, _masking(masker, counts, None))
-    _count(exchange, direction, counts)
-    return masked
+class _Work:
+    """The masking of one body's texts within one budget, which may grow with the characters up to a limit."""
 
+    def __init__(self, masker: Masker, budget: Budget, s_per_char: float = 0.0) -> None:
+        self._masker = masker
+        self._budget = budget
+        self._s_per_char = s_per_char
+        self._may_grow_s = MOST_S - _LEAST_S
+        self.counts: Counter[str] = Counter()
 
-def _masking(masker: Masker, counts: Counter[str], budget_s: float | None) -> Callable[[Text], str]:
-    def transform(text: Text) -> str:
-        masked = masker.mask_json(text.value) if text.kind is Kind.JSON_TEXT else masker.mask(text.value, budget_s)
-        counts.update(masked.counts)
+    def mask(self, text: Text) -> str:
+        """Return a text masked.
+
+        Raises:
+            DetectionGaveUp: the body's time has run out.
+        """
+        self._budget.left_s()
+        if not text.value:
+            return ""
+        more_s = min(len(text.value) * self._s_per_char, self._may_grow_s)
+        self._may_grow_s -= more_s
+        self._budget.add(more_s)
+        mask = self._masker.mask_json if text.kind is Kind.JSON_TEXT else self._masker.mask
+        masked = mask(text.value, self._budget)
+        self.counts.update(masked.counts)
         return masked.text
 
-    return transform
+
+def _is_small(body: Any) -> bool:
+    """Tell whether a body has few characters and few values; counting stops where it has too many."""
+    nodes: list[Any] = [body]
+    chars = seen = 0
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, str):
+            chars += len(node)
+        elif isinstance(node, dict | list):
+            seen += len(node)
+            if seen > _INLINE_NODES:
+                return False
+            nodes.extend(node.values() if isinstance(node, dict) else node)
+        if chars > _INLINE_CHARS:
+            return False
+    return True
 
 
 def _redactor(masker: Masker) -> Callable[[str], str]:
+    left_s = _REDACTING_S
+
     def redact(text: str) -> str:
+        nonlocal left_s
+        began = time.monotonic()
         try:
-            return masker.mask(text).text
+            return masker.mask(text, Budget(left_s)).text
         except DetectionGaveUp:
             return "(not shown: it could not be inspected for personal data)"
+        finally:
+            left_s -= time.monotonic() - began
 
     return redact
-
-
-def _count(exchange: Exchange, direction: Direction, counts: Counter[str]) -> None:
-    for entity, count in counts.items():
-        exchange.count_masked(direction, entity, count)
 
 
 def _build(loaded: LoadedPolicy, connection: str, direction: Direction) -> Masker | None:

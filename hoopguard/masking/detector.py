@@ -3,7 +3,6 @@
 import hashlib
 import re
 import secrets
-import time
 from collections import OrderedDict
 from functools import lru_cache
 from threading import Lock
@@ -13,10 +12,10 @@ import regex
 
 from hoopguard.masking.findings import Finding, with_context, without_contained, words_up_to
 from hoopguard.masking.pending import Pending
-from hoopguard.masking.scan import DetectionGaveUp, Scan, scanning
+from hoopguard.masking.scan import Budget, DetectionGaveUp, Scan, scanning
 from hoopguard.policy.model import Recogniser
 
-__all__ = ["DetectionGaveUp", "Detector", "Finding", "detector_for"]
+__all__ = ["Budget", "DetectionGaveUp", "Detector", "Finding", "detector_for"]
 
 _REMEMBERED_TEXTS: Final = 2048
 _MOST_FINDINGS_REMEMBERED: Final = 256
@@ -90,7 +89,7 @@ class Detector:
         self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
         self._lock = Lock()
 
-    def detect(self, text: str, *, budget_s: float) -> tuple[Finding, ...]:
+    def detect(self, text: str, *, budget: Budget) -> tuple[Finding, ...]:
         """Return what Presidio finds in a text, ordered by place.
 
         Raises:
@@ -101,7 +100,7 @@ class Detector:
             if digest in self._seen:
                 self._seen.move_to_end(digest)
                 return self._seen[digest]
-        findings = self.scan(text, Scan(time.monotonic() + budget_s))
+        findings = self.scan(text, Scan(budget))
         if len(findings) <= _MOST_FINDINGS_REMEMBERED:
             self._remember(digest, findings)
         return findings
@@ -117,22 +116,22 @@ class Detector:
         scan.left_s()
         return without_contained(found)
 
-    def pending_from(self, text: str, start: int, *, budget_s: float) -> int:
+    def pending_from(self, text: str, start: int, *, budget: Budget) -> int:
         """Return the first offset from ``start`` on at which more text could still make a difference.
 
         Raises:
             DetectionGaveUp: that could not be told in time.
         """
         try:
-            return self._pending.earliest(text, start, budget_s)
+            return self._pending.earliest(text, start, budget.left_s)
         except TimeoutError as error:
             raise DetectionGaveUp("a pattern did not finish in time") from error
 
     def warm_up(self) -> None:
         """Do what the first text would otherwise wait for: compile, load number metadata, read suffix lists."""
         text = "mail ann@example.com, call (415) 867-5309, +49 30 123456 or pay 4111 1111 1111 1111, ip 10.0.0.1"
-        self.scan(text, Scan(time.monotonic() + 60))
-        self.pending_from(text, 0, budget_s=60)
+        self.scan(text, Scan(Budget(60)))
+        self.pending_from(text, 0, budget=Budget(60))
 
     def _remember(self, digest: bytes, findings: tuple[Finding, ...]) -> None:
         with self._lock:
@@ -147,6 +146,7 @@ def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:
         return []
     findings = []
     for result in source.recogniser.analyze(text, [source.entity], None):
+        scan.left_s()
         score = float(result.score)
         if source.context and not source.context.isdisjoint(words_up_to(text, result.start)):
             score = with_context(score)

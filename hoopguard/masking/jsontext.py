@@ -10,7 +10,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from hoopguard.masking.scan import DetectionGaveUp
+from hoopguard.masking.pace import Pace
+from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.streaming import TextStream
 
 if TYPE_CHECKING:
@@ -47,14 +48,16 @@ _TO_ESCAPE: Final = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 class JsonTextStream:
     """One JSON text that arrives in pieces; the same interface as :class:`TextStream`."""
 
-    def __init__(self, masker: "Masker") -> None:
+    def __init__(self, masker: "Masker", pace: Pace | None = None) -> None:
         self._masker = masker
+        self._pace = Pace() if pace is None else pace
         self._rest = ""  # an escape that is not complete
         self._in_string = False
         self._broken = False
         self._last = ""
         self._run = ""
         self._text: TextStream | None = None
+        self._gathered: list[str] = []  # what the text that is being masked has yet to be fed
         self.counts: Counter[str] = Counter()
 
     def feed(self, delta: str) -> str:
@@ -63,7 +66,8 @@ class JsonTextStream:
         Raises:
             DetectionGaveUp: too much is held, or looking takes too long; the stream must end.
         """
-        return self._consume(delta, at_end=False)
+        with self._pace.turn(len(delta)) as budget:
+            return self._consume(delta, budget, at_end=False)
 
     def finish(self) -> str:
         """Say that the text is over; return what was held back.
@@ -71,19 +75,19 @@ class JsonTextStream:
         Raises:
             DetectionGaveUp: looking takes too long; what was held must not be shown.
         """
-        out = self._consume("", at_end=True)
-        if self._run:
-            out += self._end_run("")
-        if self._text is not None:
-            out += self._end_text()
-        return out
+        with self._pace.turn(0) as budget:
+            out = self._consume("", budget, at_end=True)
+            if self._run:
+                out += self._end_run("")
+            return out + self._end_text()
 
-    def _consume(self, delta: str, *, at_end: bool) -> str:
+    def _consume(self, delta: str, budget: Budget, *, at_end: bool) -> str:
         text, self._rest = self._rest + delta, ""
         inside = _INSIDE_AT_END if at_end else _INSIDE_SO_FAR
         out: list[str] = []
         at = 0
         while at < len(text):
+            budget.left_s()
             match = (inside if self._in_string else _OUTSIDE).match(text, at)
             if match is None or match.lastgroup == "unfinished":
                 self._rest = text[at:]
@@ -91,6 +95,7 @@ class JsonTextStream:
             step = self._string_token if self._in_string else self._outside_token
             out.append(step(match.lastgroup or "", match.group()))
             at = match.end()
+        out.append(self._feed_gathered())
         return "".join(out)
 
     def _string_token(self, kind: str, part: str) -> str:
@@ -98,12 +103,12 @@ class JsonTextStream:
             out = self._end_text() + part
             self._in_string = False
             return out
-        decoded = json.loads(f'"{part}"') if kind in ("pair", "unicode", "short") else part
-        return _encoded(self._feed_text(decoded))
+        self._gathered.append(json.loads(f'"{part}"') if kind in ("pair", "unicode", "short") else part)
+        return ""
 
     def _outside_token(self, kind: str, part: str) -> str:
         if self._broken:
-            return self._open_string() if part == '"' else self._feed_text(part)
+            return self._open_string() if part == '"' else self._gather(part)
         if kind == "run" or (kind == "space" and self._run):
             self._run += part
             if len(self._run) > self._masker.max_held_chars:
@@ -120,7 +125,7 @@ class JsonTextStream:
         self._last = mark
         if mark == '"':
             return out + self._open_string()
-        return out + (self._feed_text(mark) if self._broken else mark)
+        return out + (self._gather(mark) if self._broken else mark)
 
     def _end_run(self, mark: str) -> str:
         """Mask what stood between two marks: a number or name, or else the beginning of what is no JSON."""
@@ -129,9 +134,10 @@ class JsonTextStream:
         fits = "0" in _FOLLOWERS[self._last] and mark in _FOLLOWERS["0"]
         if not fits or not _SCALAR.fullmatch(word):
             self._broken = True
-            return self._feed_text(run)
+            return self._gather(run)
         self._last = "0"
-        masked = self._masker.mask(word)
+        with self._pace.turn(0) as budget:
+            masked = self._masker.mask(word, budget)
         self.counts.update(masked.counts)
         value = masked.text if _SCALAR.fullmatch(masked.text) else f'"{_encoded(masked.text)}"'
         return value + run[len(word) :]
@@ -141,19 +147,30 @@ class JsonTextStream:
         self._in_string = True
         return out + '"'
 
-    def _feed_text(self, text: str) -> str:
+    def _gather(self, part: str) -> str:
+        self._gathered.append(part)
+        return ""
+
+    def _feed_gathered(self) -> str:
+        """Feed to the text that is being masked what came for it, all at once."""
+        if not self._gathered:
+            return ""
         if self._text is None:
-            self._text = self._masker.stream()
-        return self._text.feed(text)
+            self._text = self._masker.stream(self._pace)
+        gathered = "".join(self._gathered)
+        self._gathered.clear()
+        shown = self._text.feed(gathered)
+        return _encoded(shown) if self._in_string else shown
 
     def _end_text(self) -> str:
         """Finish the text that is being masked, a string's or one outside of strings."""
+        shown = self._feed_gathered()
         stream, self._text = self._text, None
         if stream is None:
-            return ""
+            return shown
         rest = stream.finish()
         self.counts.update(stream.counts)
-        return _encoded(rest) if self._in_string else rest
+        return shown + (_encoded(rest) if self._in_string else rest)
 
 
 def _encoded(text: str) -> str:

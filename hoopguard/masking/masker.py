@@ -3,14 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from hoopguard.masking.detector import Detector, detector_for
 from hoopguard.masking.findings import Finding
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.operators import Claim, Operate, merge, operator_for
+from hoopguard.masking.pace import Pace, Unhurried
+from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
 from hoopguard.policy.model import Mask, Policy
+
+MOST_S: Final = 10.0
+"""The longest that anything may take to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,6 @@ class MaskRule:
     def claims(self, finding: Finding) -> bool:
         """Tell whether this rule hides a finding."""
         return finding.entity in self.entities and finding.score >= self.threshold
-
-
-def default_budget_s(text_chars: int) -> float:
-    """Return the time that a text of this length may take before it is refused."""
-    return 1.0 + text_chars / 10_000
 
 
 class Masker:
@@ -62,34 +62,34 @@ class Masker:
         custom = tuple(recogniser for recogniser in policy.recognisers if recogniser.entity in entities)
         return cls(rules, detector_for(entities, custom), max_held_chars=policy.gateway.max_held_chars)
 
-    def mask(self, text: str, budget_s: float | None = None) -> Masked:
+    def mask(self, text: str, budget: Budget | None = None) -> Masked:
         """Return the text with all findings hidden.
 
         Raises:
             DetectionGaveUp: the text could not be looked at in time; it must not pass.
         """
-        budget = default_budget_s(len(text)) if budget_s is None else budget_s
-        spans = merge(self.claims(self.detector.detect(text, budget_s=budget)))
+        findings = self.detector.detect(text, budget=Budget(MOST_S) if budget is None else budget)
+        spans = merge(self.claims(findings))
         counts: Counter[str] = Counter()
         return Masked(self.render(text, 0, len(text), spans, counts), dict(counts))
 
-    def mask_json(self, text: str) -> Masked:
+    def mask_json(self, text: str, budget: Budget | None = None) -> Masked:
         """Return a JSON text with all findings in its strings and numbers hidden.
 
         Raises:
             DetectionGaveUp: the text could not be looked at in time; it must not pass.
         """
-        stream = self.json_stream()
+        stream = self.json_stream(Unhurried(Budget(MOST_S) if budget is None else budget))
         masked = stream.feed(text) + stream.finish()
         return Masked(masked, dict(stream.counts))
 
-    def stream(self) -> TextStream:
+    def stream(self, pace: Pace | None = None) -> TextStream:
         """Return a stream that gives what :meth:`mask` gives, piece by piece."""
-        return TextStream(self)
+        return TextStream(self, pace)
 
-    def json_stream(self) -> JsonTextStream:
+    def json_stream(self, pace: Pace | None = None) -> JsonTextStream:
         """Return a stream that gives what :meth:`mask_json` gives, piece by piece."""
-        return JsonTextStream(self)
+        return JsonTextStream(self, pace)
 
     def warm_up(self) -> None:
         """Do what the first text would otherwise wait for."""

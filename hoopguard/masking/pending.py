@@ -8,7 +8,7 @@ that looks forward (``\b``, ``$``, a look-ahead) reaches the end of the text if 
 ``regex`` itself offers partial matches, but misses some where quantifiers are nested (seen with 2026.11.15).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import regex
@@ -154,16 +154,18 @@ class Pending:
         merged = [("|".join(dict.fromkeys(sources)), flags) for flags, sources in together.items()]
         self._compiled: list[Any] = [regex.compile(rf"(?:{source})\Z", flags) for source, flags in merged + alone]
 
-    def earliest(self, text: str, start: int, timeout_s: float) -> int:
+    def earliest(self, text: str, start: int, left_s: Callable[[], float]) -> int:
         """Return the first offset from ``start`` on at which more text could make a difference.
+
+        ``left_s`` tells how much time there still is, for all patterns together.
 
         Raises:
             TimeoutError: one of the patterns takes too long.
         """
-        if any(compiled.match(text, start, timeout=timeout_s) for compiled in self._compiled):
+        if any(compiled.match(text, start, timeout=left_s()) for compiled in self._compiled):
             return start
         earliest = len(text)
         for compiled in self._compiled:
-            found = compiled.search(text, start, timeout=timeout_s)
+            found = compiled.search(text, start, timeout=left_s())
             earliest = min(earliest, found.start()) if found else earliest
         return earliest

@@ -6,7 +6,7 @@ cannot finish raises :class:`DetectionGaveUp`, which Presidio does not know and 
 
 import time
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,15 +19,47 @@ class DetectionGaveUp(Exception):
     """A text could not be looked at completely, so it must not pass."""
 
 
+class Budget:
+    """The time that some work may take, on one clock; whoever does the work asks every now and then."""
+
+    __slots__ = ("_clock", "_until", "_unwanted")
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        unwanted: Callable[[], bool] | None = None,
+    ) -> None:
+        """Begin now; ``unwanted`` tells whether nobody waits for the result any more."""
+        self._clock = clock
+        self._until = clock() + seconds
+        self._unwanted = unwanted
+
+    def add(self, seconds: float) -> None:
+        """Allow some more time."""
+        self._until += seconds
+
+    def left_s(self) -> float:
+        """Return the seconds that remain.
+
+        Raises:
+            DetectionGaveUp: none do.
+        """
+        left = self._until - self._clock()
+        if left <= 0 or (self._unwanted is not None and self._unwanted()):
+            raise DetectionGaveUp("the time for this text has run out")
+        return left
+
+
 @dataclass(slots=True)
 class Scan:
-    """One pass: until when (``time.monotonic``), from which offset, and what was passed over on the way.
+    """One pass: how long it may take, from which offset, and what was passed over on the way.
 
     Each *seeker* (a pattern, or phonenumbers for one region) takes a text from left to right, going on where its
     last match ended; ``starts`` says who begins before ``start``, because it was in the middle of a match there.
     """
 
-    deadline: float
+    budget: Budget
     start: int = 0
     starts: dict[Hashable, int] = field(default_factory=dict)
     seekers: dict[Hashable, list[tuple[int, int]]] = field(default_factory=dict)
@@ -60,10 +92,7 @@ class Scan:
         Raises:
             DetectionGaveUp: none do.
         """
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise DetectionGaveUp("the time for this text has run out")
-        return left
+        return self.budget.left_s()
 
 
 _CURRENT: Final[ContextVar[Scan]] = ContextVar("hoopguard_scan")
@@ -102,6 +131,7 @@ class GuardedPattern:
         try:
             passed = scan.passed(self)
             for match in self._compiled.finditer(text, scan.start_of(self), timeout=scan.left_s()):
+                scan.left_s()
                 passed.append(match.span())
                 yield match
         except TimeoutError as error:

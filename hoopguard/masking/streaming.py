@@ -13,30 +13,34 @@ from typing import TYPE_CHECKING, Final
 
 from hoopguard.masking.findings import left_context, word_is_open
 from hoopguard.masking.operators import merge
-from hoopguard.masking.scan import DetectionGaveUp, Scan
+from hoopguard.masking.pace import Pace
+from hoopguard.masking.scan import Budget, DetectionGaveUp, Scan
 
 if TYPE_CHECKING:
     from hoopguard.masking.masker import Masker
 
 _CONTEXT_TO_TRIM: Final = 256
-_FAIR_FEED_S: Final = 0.05
-_FAIR_CHARS_PER_S: Final = 10_000
-_MOST_DEBT_S: Final = 3.0
-_CHEAP_SCAN_S: Final = 0.002
-_REST_CHARS_PER_S: Final = 5_000
+_MOST_AT_ONCE: Final = 1_024
+_AT_ONCE_IF_BUSY: Final = 96
+_CHEAP_SCAN_S: Final = 0.0005
+_REST_CHARS_PER_S: Final = 40_000
+_REST_S_PER_S: Final = 10
 
 
 class TextStream:
     """One text that arrives in pieces; ``feed`` gives back what is safe to show, ``finish`` the rest."""
 
-    def __init__(self, masker: "Masker") -> None:
+    def __init__(self, masker: "Masker", pace: Pace | None = None) -> None:
         self._masker = masker
+        self._pace = Pace() if pace is None else pace
         self._window = ""
         self._starts: dict[Hashable, int] = {}
         self._released = 0
         self._pending = 0
-        self._debt_s = 0.0
         self._rest_chars = 0.0
+        self._rest_until = 0.0
+        self._unseen = 0
+        self.scans = 0
         self.counts: Counter[str] = Counter()
 
     @property
@@ -52,19 +56,11 @@ class TextStream:
         """
         if not delta:
             return ""
-        began = time.thread_time()
-        self._window += delta
-        self._rest_chars -= len(delta)
-        budget_s = self._budget_s()
-        self._pending = self._masker.detector.pending_from(self._window, self._pending, budget_s=budget_s)
-        out = self._advance(budget_s) if self._worth_a_scan() else ""
-        self._charge(time.thread_time() - began - len(delta) / _FAIR_CHARS_PER_S)
-        return out
-
-    def _worth_a_scan(self) -> bool:
-        # Where scans are dear (tables of numbers), fewer of them: what could be shown then waits a little longer.
-        rested = self._rest_chars <= 0 or self.held_chars > self._masker.max_held_chars // 2
-        return rested and self._pending > self._released
+        with self._pace.turn(len(delta)) as budget:
+            if len(delta) <= _MOST_AT_ONCE:
+                return self._take(delta, budget)
+            parts = (delta[at : at + _MOST_AT_ONCE] for at in range(0, len(delta), _MOST_AT_ONCE))
+            return "".join([self._take(part, budget) for part in parts])
 
     def finish(self) -> str:
         """Say that the text is over; return what was held back.
@@ -73,14 +69,42 @@ class TextStream:
             DetectionGaveUp: looking takes too long; what was held must not be shown.
         """
         self._pending = len(self._window)
-        return self._advance(self._budget_s(), whole=True)
+        with self._pace.turn(0) as budget:
+            return self._advance(budget, whole=True)
 
-    def _advance(self, budget_s: float, *, whole: bool = False) -> str:
-        text = self._window
-        scan = Scan(time.monotonic() + budget_s, self._released, self._starts)
+    def _take(self, part: str, budget: Budget) -> str:
+        budget.left_s()
+        self._window += part
+        self._unseen += len(part)
+        limit = self._masker.max_held_chars
+        if self._resting() and self.held_chars <= limit:
+            return ""
         began = time.thread_time()
+        self._unseen = 0
+        self._pending = self._masker.detector.pending_from(self._window, self._pending, budget=budget)
+        out = self._advance(budget) if self._pending > self._released else ""
+        self._rest(time.thread_time() - began - _CHEAP_SCAN_S)
+        if self.held_chars > limit:
+            raise DetectionGaveUp(f"more than {limit} characters would have to be held back")
+        if len(self._window) > 4 * limit + _CONTEXT_TO_TRIM:
+            raise DetectionGaveUp("the text has no place where it could be cut")
+        return out
+
+    def _resting(self) -> bool:
+        """Tell whether to wait for more characters before looking again, so that dear scans are rare."""
+        if self._unseen < self._rest_chars and time.monotonic() < self._rest_until:
+            return True
+        return self._pace.busy and self._unseen < _AT_ONCE_IF_BUSY
+
+    def _rest(self, dear_s: float) -> None:
+        self._rest_chars = min(dear_s * _REST_CHARS_PER_S, self._masker.max_held_chars / 4)
+        self._rest_until = time.monotonic() + dear_s * _REST_S_PER_S if dear_s > 0 else 0.0
+
+    def _advance(self, budget: Budget, *, whole: bool = False) -> str:
+        self.scans += 1
+        text = self._window
+        scan = Scan(budget, self._released, self._starts)
         findings = self._masker.detector.scan(text, scan)
-        self._rest_chars = (time.thread_time() - began - _CHEAP_SCAN_S) * _REST_CHARS_PER_S
         certain = self._pending
         if not whole:
             # A finding's context words include the word it begins in, which may not be complete.
@@ -105,21 +129,3 @@ class TextStream:
         self._released -= cut
         self._pending -= cut
         self._starts = {seeker: start - cut for seeker, start in self._starts.items()}
-
-    def _budget_s(self) -> float:
-        return 1.0 + len(self._window) / _FAIR_CHARS_PER_S
-
-    def _charge(self, over_s: float) -> None:
-        """Bound what the stream holds and how long it keeps everybody else waiting."""
-        limit = self._masker.max_held_chars
-        if self.held_chars > limit:
-            raise DetectionGaveUp(f"more than {limit} characters would have to be held back")
-        if len(self._window) > 4 * limit + _CONTEXT_TO_TRIM:
-            raise DetectionGaveUp("the text has no place where it could be cut")
-        self._debt_s += max(0.0, over_s - _FAIR_FEED_S)
-        if self._debt_s > _MOST_DEBT_S:
-            raise DetectionGaveUp("the text takes too long to look at")
-
-
-def _end(span: tuple[int, int]) -> int:
-    return span[1]

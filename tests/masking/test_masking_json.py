@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskable import CONTEXT, ENTITIES, LAZY_RULES, NEAR_MISSES, cut, masker, sizes, streamed, texts
 
-from hoopguard.masking.detector import DetectionGaveUp
+from hoopguard.masking.detector import Budget, DetectionGaveUp
+from hoopguard.masking.streaming import TextStream
 
 RULES = masker(*LAZY_RULES)
 PII = masker({"name": "pii", "entities": ("pack:pii",)}, recognisers=())
@@ -132,3 +133,27 @@ def test_a_number_without_end_is_refused() -> None:
     stream.feed("1" * 256)
     with pytest.raises(DetectionGaveUp):
         stream.feed("1")
+
+
+def test_a_string_full_of_escapes_is_not_looked_at_escape_by_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "x = a\n" * 500
+    text = json.dumps({"code": code})
+    fed: list[int] = []
+    feed = TextStream.feed
+
+    def note(self: TextStream, part: str) -> str:
+        fed.append(len(part))
+        return feed(self, part)
+
+    monkeypatch.setattr(TextStream, "feed", note)
+    stream = PII.json_stream()
+    assert stream.feed(text) + stream.finish() == text
+    assert fed == [len("code"), len(code)]
+
+
+def test_one_budget_goes_for_all_that_is_in_a_json_text() -> None:
+    text = json.dumps([{"n": number, "s": "a"} for number in range(50)])
+    assert PII.mask_json(text, Budget(60)).text == text
+    times = iter(range(1_000_000))
+    with pytest.raises(DetectionGaveUp):
+        PII.mask_json(text, Budget(100, clock=lambda: next(times)))

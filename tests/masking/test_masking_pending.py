@@ -70,7 +70,7 @@ def test_nested_quantifiers_hold_back_all_that_belongs_together() -> None:
     ],
 )
 def test_the_earliest_offset_is_where_more_text_could_make_a_difference(pattern: str, text: str, earliest: int) -> None:
-    assert Pending([(pattern, FLAGS)]).earliest(text, 0, 5) == earliest
+    assert Pending([(pattern, FLAGS)]).earliest(text, 0, lambda: 5.0) == earliest
 
 
 def test_beginnings_are_those_of_the_pattern_and_no_more() -> None:

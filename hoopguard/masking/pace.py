@@ -1,0 +1,111 @@
+"""How much of everybody's time the masking of streams may take: one turn, one exchange, all of them together.
+
+Pieces of streams are looked at on the event loop, where everybody waits meanwhile. So a turn has a budget however
+long its piece is; an exchange that takes more than its share runs up a debt, which time redeems and beyond which it
+ends; and all exchanges share one load: the higher it is, the rarer are scans and the smaller the debt allowed.
+Prose costs less than its share, so it runs up no debt and is never ended, whatever others do.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from hoopguard.masking.scan import Budget, DetectionGaveUp
+
+_TURN_S: Final = 0.5
+_TURN_IF_CROWDED_S: Final = 0.25
+_FAIR_CHARS_PER_S: Final = 40_000
+_MOST_DEBT_S: Final = 1.0
+_MOST_DEBT_IF_CROWDED_S: Final = 0.1
+_REDEEMED_PER_S: Final = 0.25
+_BUSY_S: Final = 0.05
+_CROWDED_S: Final = 1.0
+_MOST_LOAD_S: Final = 2.0
+
+Clock = Callable[[], float]
+
+
+class Load:
+    """The seconds that streams took lately, all together; less as time goes by."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._at = clock()
+        self._seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Return what is left of the seconds taken."""
+        now = self._clock()
+        self._seconds = max(0.0, self._seconds - (now - self._at) * _REDEEMED_PER_S)
+        self._at = now
+        return self._seconds
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether streams should look at more characters at a time."""
+        return self.seconds > _BUSY_S
+
+    @property
+    def crowded(self) -> bool:
+        """Tell whether streams that take more than their share have to make room."""
+        return self.seconds > _CROWDED_S
+
+    def add(self, seconds: float) -> None:
+        """Note that so much time was taken; less than none if it was less than fair."""
+        self._seconds = max(0.0, min(_MOST_LOAD_S, self.seconds + seconds))
+
+    def like(self) -> "Load":
+        """Return an empty one that goes by the same clock."""
+        return Load(self._clock)
+
+
+class Pace:
+    """What the texts of one exchange may take of the event loop."""
+
+    def __init__(self, load: Load | None = None, *, cpu: Clock = time.thread_time) -> None:
+        self.load = Load() if load is None else load
+        self._cpu = cpu
+        self._debt = Load() if load is None else load.like()
+        self._budget: Budget | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether to look at more characters at a time."""
+        return self.load.busy
+
+    @contextmanager
+    def turn(self, chars: int) -> Iterator[Budget]:
+        """Give the budget for so many characters; a turn within a turn is part of it.
+
+        Raises:
+            DetectionGaveUp: the exchange has taken too much of everybody's time.
+        """
+        if self._budget is not None:
+            yield self._budget
+            return
+        began = self._cpu()
+        self._budget = Budget(_TURN_IF_CROWDED_S if self.load.crowded else _TURN_S, self._cpu)
+        try:
+            yield self._budget
+        finally:
+            self._budget = None
+            taken = self._cpu() - began
+            self.load.add(taken)
+        self._debt.add(taken - chars / _FAIR_CHARS_PER_S)
+        if self._debt.seconds > (_MOST_DEBT_IF_CROWDED_S if self.load.crowded else _MOST_DEBT_S):
+            raise DetectionGaveUp("the text takes too long to look at")
+
+
+class Unhurried(Pace):
+    """The pace of a text that is whole, and has one budget whatever it consists of."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__()
+        self._whole = budget
+
+    @contextmanager
+    def turn(self, chars: int) -> Iterator[Budget]:
+        """Give the one budget."""
+        yield self._whole
