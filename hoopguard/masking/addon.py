@@ -16,7 +16,7 @@ from hoopguard.masking.masker import MOST_S, Masker
 from hoopguard.masking.pace import Load, Pace
 from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.streaming import TextStream
-from hoopguard.payload.fields import Fields, Kind, Text, drop_repeats, rewrite
+from hoopguard.payload.fields import Fields, Kind, Text, drop_repeats, names, rewrite
 from hoopguard.payload.streaming import Channel
 from hoopguard.policy import LoadedPolicy, PolicyError
 
@@ -29,6 +29,10 @@ _S_PER_CHAR: Final = 0.0001
 _REDACTING_S: Final = 2.0
 
 _LATER: Final[Any] = object()
+
+
+class NameTellsError(Exception):
+    """A key or an identifier of a body holds what must not be seen."""
 
 
 class Masking:
@@ -56,6 +60,10 @@ class Masking:
             return
         try:
             exchange.body = await self._mask(masker, flow, exchange.body, exchange.format.request, "request")
+        except NameTellsError as error:
+            raise Refused(
+                400, "hoopguard_uninspectable", f"{error} Say it in a value, where it can be hidden."
+            ) from error
         except DetectionGaveUp as error:
             message = "The request could not be inspected for personal data in the time allowed; shorten or split it."
             raise Refused(400, "hoopguard_uninspectable", message) from error
@@ -77,6 +85,8 @@ class Masking:
         drop_repeats(exchange.answer, exchange.format.answer)
         try:
             exchange.answer = await self._mask(masker, flow, exchange.answer, exchange.format.answer, "response")
+        except NameTellsError as error:
+            raise Refused(502, "hoopguard_uninspectable", str(error), "failed") from error
         except DetectionGaveUp as error:
             message = "The model's answer could not be inspected for personal data in the time allowed."
             raise Refused(502, "hoopguard_uninspectable", message, "failed") from error
@@ -86,7 +96,7 @@ class Masking:
         exchange = Exchange.of(flow)
         work = _Work(masker, Budget(_INLINE_BUDGET_S))
         try:
-            masked = rewrite(body, fields, work.mask) if _is_small(body) else _LATER
+            masked = work.rewrite(body, fields) if _is_small(body) else _LATER
         except DetectionGaveUp:
             masked = _LATER
         if masked is _LATER:
@@ -106,11 +116,11 @@ class Masking:
 
         def quick() -> "tuple[_Work, Any]":
             work = _Work(masker, Budget(_QUICK_BUDGET_S, unwanted=hung_up))
-            return work, rewrite(body, fields, work.mask)
+            return work, work.rewrite(body, fields)
 
         def dear() -> "tuple[_Work, Any]":
             work = _Work(masker, Budget(_LEAST_S, unwanted=hung_up), _S_PER_CHAR)
-            return work, rewrite(body, fields, work.mask)
+            return work, work.rewrite(body, fields)
 
         try:
             try:
@@ -177,6 +187,19 @@ class _Work:
         self._s_per_char = s_per_char
         self._may_grow_s = MOST_S - _LEAST_S
         self.counts: Counter[str] = Counter()
+
+    def rewrite(self, body: Any, fields: Fields) -> Any:
+        """Return a body with every text masked.
+
+        Raises:
+            NameTellsError: a key or an identifier holds what must not be seen; nothing can take its place.
+            DetectionGaveUp: the body's time has run out.
+        """
+        for text in names(body, fields):
+            for name in text.value.split("\n"):
+                if self._masker.mask(name, self._budget).counts:
+                    raise NameTellsError("An object's key, or a name, holds personal data.")
+        return rewrite(body, fields, self.mask)
 
     def mask(self, text: Text) -> str:
         """Return a text masked.

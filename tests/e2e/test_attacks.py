@@ -64,3 +64,12 @@ def test_more_values_than_anybody_needs_are_refused(site: Site) -> None:
     answer = site.send(body)
     refused(answer, 400, "hoopguard_bad_body")
     assert "values" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"metadata": {"ada@example.com": "x"}}, {"user": "u", "x": [{"4111111111111111": 1}]}]
+)
+def test_personal_data_in_a_key_is_refused(site: Site, more: dict[str, object]) -> None:
+    """A key cannot be masked without changing what the body means."""
+    refused(site.send(json.dumps({**chat("hello"), **more}).encode()), 400, "hoopguard_uninspectable")
+    assert not site.seen

@@ -54,7 +54,7 @@ def begun(body: Any, principal: str = "ann") -> Any:
     exchange.policy, exchange.body = LOADED, body
     exchange.connection = SimpleNamespace(name="llm")
     exchange.principal = SimpleNamespace(id=principal)
-    exchange.format = SimpleNamespace(request=Fields())
+    exchange.format = SimpleNamespace(request=Fields(vocabulary=frozenset({"a"})))
     return flow
 
 
@@ -95,6 +95,13 @@ def test_counting_stops_where_a_body_has_too_many_values() -> None:
 
     assert not addon._is_small({"a": Long([""] * 1_000)})
     assert addon._is_small({"a": ["hello", {"b": None, "c": 7}]})
+
+
+def test_a_key_that_tells_something_is_refused() -> None:
+    flow = begun({"ann@example.com": "x"})
+    with pytest.raises(Refused, match="hoopguard_uninspectable"):
+        asyncio.run(Masking().request(flow))
+    assert Exchange.of(flow).body == {"ann@example.com": "x"}
 
 
 def test_all_texts_of_a_body_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
