@@ -5,7 +5,7 @@ like an identifier. A field nobody has heard of is therefore inspected, not trus
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -115,24 +115,24 @@ def _leaves(node: Any, fields: Fields, path: Path | None) -> Iterator[tuple[Any,
             yield from _leaves(child, fields, here)
 
 
+_LONGEST_NAME: Final = 256
 _LABELS: Final = frozenset({"id", "model", "object", "owned_by", "service_tier", "system_fingerprint", "tool_call_id"})
 """Where an identifier stands that the policy checks elsewhere, or that a server made."""
 
 
 def _names(node: Any, fields: Fields, path: Path | None) -> Iterator[str]:
-    for key in list(node) if isinstance(node, dict) else range(len(node)):
-        if isinstance(key, str) and key not in fields.vocabulary:
-            yield key
-        child = node[key]
-        here = () if path is _ROOT else (*path, key if isinstance(key, str) else "*")
-        if isinstance(child, dict | list):
-            yield from _names(child, fields, here)
-        elif isinstance(child, str) and key not in _LABELS and _is_name(child, fields, here):
-            yield child
-
-
-def _is_name(value: str, fields: Fields, path: Path) -> bool:
-    return value not in fields.vocabulary and fields.kind(path, value) is Kind.STRUCTURAL
+    known = fields.vocabulary
+    steps: Iterable[tuple[str, Any]] = node.items() if isinstance(node, dict) else (("*", child) for child in node)
+    for step, child in steps:
+        if step not in known and isinstance(node, dict):
+            yield step
+        if isinstance(child, str):
+            if len(child) > _LONGEST_NAME or step in _LABELS or child in known:
+                continue
+            if fields.kind((*path, step) if path is not _ROOT else (), child) is Kind.STRUCTURAL:
+                yield child
+        elif isinstance(child, dict | list):
+            yield from _names(child, fields, (*path, step) if path is not _ROOT else ())
 
 
 class Uninspectable(BodyError):
