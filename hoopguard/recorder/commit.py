@@ -16,6 +16,7 @@ from hoopguard.recorder.errors import RecordError
 from hoopguard.recorder.journal import Job, Journal, Recorded, Settings
 from hoopguard.recorder.segments import SessionKey
 
+_GATHER_S: Final = 0.005
 _INLINE_FLOW_BYTES: Final = 262_144
 
 
@@ -28,6 +29,7 @@ class Recorder:
         self._inline = inline
         self._waiting: list[tuple[Sequence[Job], asyncio.Future[None]]] = []
         self._draining: asyncio.Task[None] | None = None
+        self._crowd = 0
         self._thread = ThreadPoolExecutor(1, "hoopguard-record")
         self._closed = False
 
@@ -153,7 +155,11 @@ class Recorder:
         batch: list[tuple[Sequence[Job], asyncio.Future[None]]] = []
         try:
             while self._waiting:
+                if self._crowd > 1:
+                    # Where several ask at once, others will in a moment: one sync serves them all.
+                    await asyncio.sleep(_GATHER_S)
                 batch, self._waiting = self._waiting, []
+                self._crowd = len(batch)
                 jobs = [job for group, _ in batch for job in group]
                 await loop.run_in_executor(self._thread, self._journal.write, jobs)
                 for _, done in batch:
