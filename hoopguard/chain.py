@@ -7,7 +7,6 @@ leaves its stamp; the gate clears a request only if all stamps are there. What i
 """
 
 import asyncio
-import inspect
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -29,6 +28,8 @@ ORDER: Final = ("identity", "guardrail", "approval", "masking", "recorder")
 
 _QUOTED: Final = re.compile(r"(['\"]).*\1", re.DOTALL)
 """What mitmproxy quotes in its messages: bytes of callers and models, which no record may have."""
+
+_FRAMING: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 _BUG: Final = Refused(
     503, "hoopguard_failed", "The gateway could not finish its checks; nothing was let through.", "failed"
@@ -239,7 +240,7 @@ class Chain:
             self.refuse(flow, _BUG)
             return
         flow.request.trailers = None
-        flow.request.content = strict_json.dump(exchange.body) if exchange.body is not None else b""
+        _put_body(flow.request, strict_json.dump(exchange.body) if exchange.body is not None else b"")
         exchange.cleared = True
 
     def _answer_gate(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
@@ -252,7 +253,7 @@ class Chain:
             self.refuse(flow, _BUG)
             return
         flow.response.trailers = None
-        flow.response.content = strict_json.dump(exchange.answer)
+        _put_body(flow.response, strict_json.dump(exchange.answer))
         exchange.facts["status"] = flow.response.status_code
         exchange.finish("allowed", "")
 
@@ -299,7 +300,7 @@ class Chain:
 async def _call(station: Station, phase: str, *arguments: Any) -> None:
     hook: Callable[..., Any] | None = getattr(station, phase, None)
     result = hook(*arguments) if hook is not None else None
-    if inspect.isawaitable(result):
+    if result is not None:
         await result
 
 
@@ -344,6 +345,13 @@ def _plain_head(response: http.Response, media: str) -> None:
     response.reason = ""
     if not response.headers.get("retry-after", "0").isdigit() or len(response.headers.get("retry-after", "")) > 6:
         del response.headers["retry-after"]
+
+
+def _put_body(message: http.Message, body: bytes) -> None:
+    """Give a message the body that was inspected; it has no coding, and is as long as it says."""
+    message.raw_content = body
+    unframed = [field for field in message.headers.fields if field[0].lower() not in _FRAMING]
+    message.headers.fields = (*unframed, (b"content-length", b"%d" % len(body)))
 
 
 def _answer_body(flow: http.HTTPFlow, exchange: Exchange) -> bytes:

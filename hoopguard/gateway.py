@@ -26,6 +26,7 @@ from hoopguard import __version__
 from hoopguard.approval.addon import Approval
 from hoopguard.authority import AuthorityError, check_authority, load_authority, utc_now
 from hoopguard.chain import Chain
+from hoopguard.dispatch import reserve_flows
 from hoopguard.guardrail.addon import Guardrail
 from hoopguard.identity.addon import Identity
 from hoopguard.identity.routing import upstream_address
@@ -169,6 +170,7 @@ class Gateway:
         master.options.update(**FORCED, **confdir)
         _trim(master)
         master.addons.add(chain)
+        reserve_flows(master.addons, chain)
         self._chain = chain
 
     def running(self) -> None:

@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,6 +28,22 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait while a process starts: between its birth and our knowing of it nobody would end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 class GatewayProcess:
@@ -54,7 +72,7 @@ class GatewayProcess:
 
     def launch(self) -> None:
         """Start the process and wait for nothing."""
-        with self.log.open("ab") as log:
+        with undisturbed(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
                 stdout=log,

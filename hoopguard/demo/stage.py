@@ -15,7 +15,7 @@ from openai import DefaultHttpxClient, OpenAI
 
 from hoopguard.demo.installation import HOOPGUARD, PROJECT, Installation, write_secret
 from hoopguard.demo.loopback import LOOPBACK
-from hoopguard.demo.stack import GatewayProcess, NotStarted
+from hoopguard.demo.stack import GatewayProcess, NotStarted, undisturbed
 
 MITMDUMP: Final = str(Path(sys.executable).with_name("mitmdump"))
 MITMWEB: Final = str(Path(sys.executable).with_name("mitmweb"))
@@ -40,7 +40,7 @@ class Helper:
     def launch(self) -> None:
         """Start the process and wait for nothing. It is deaf to the terminal's Ctrl-C: we end it in its turn."""
         self._ready.unlink(missing_ok=True)
-        with self.log.open("ab") as log:
+        with undisturbed(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
                 stdout=log,

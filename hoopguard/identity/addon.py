@@ -29,7 +29,7 @@ _TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
 """``traceparent`` (W3C Trace Context §3.2): the one header of the caller's that a model server gets."""
 
 _RESPONSE_HEADERS: Final = frozenset(
-    {"content-type", "content-encoding", "content-length", "transfer-encoding", "retry-after"}
+    {b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"retry-after"}
 )
 """What a caller gets of the model's headers."""
 
@@ -113,10 +113,8 @@ class Identity:
         """Let only those of the model's headers out that say something of the answer's form."""
         if flow.response is None:
             return
-        for name in {header.lower() for header in flow.response.headers}:
-            if name not in _RESPONSE_HEADERS:
-                del flow.response.headers[name]
-        flow.response.headers["hoopguard-exchange"] = Exchange.of(flow).id
+        kept = [field for field in flow.response.headers.fields if field[0].lower() in _RESPONSE_HEADERS]
+        flow.response.headers.fields = (*kept, (b"hoopguard-exchange", Exchange.of(flow).id.encode()))
 
     async def done(self) -> None:
         """Close the connections to the providers."""
@@ -197,18 +195,16 @@ def _listener_upstream(flow: http.HTTPFlow) -> tuple[str, int] | None:
 
 def _readdress(flow: http.HTTPFlow, target: Target, exchange_id: str) -> None:
     """Turn the request to the model server, as the gateway's own and with nothing of the caller's in it."""
-    request = flow.request
+    request, credential = flow.request, target.connection.credential
     trace = request.headers.get("traceparent", "")
-    request.headers = http.Headers()
+    headers = {"accept-encoding": "identity", "hoopguard-exchange": exchange_id}
     if target.format.has_body:
-        request.headers["content-type"] = "application/json"
+        headers["content-type"] = "application/json"
     if _TRACE.fullmatch(trace):
-        request.headers["traceparent"] = trace
+        headers["traceparent"] = trace
+    if credential is not None:
+        headers[credential.header] = credential.value.reveal()
+    request.headers = http.Headers([(name.encode(), value.encode()) for name, value in headers.items()])
     request.method, request.authority = target.format.method, ""
     request.scheme, request.host, request.port, request.path = target.scheme, target.host, target.port, target.path
     request.host_header = target.authority
-    request.headers["accept-encoding"] = "identity"
-    request.headers["hoopguard-exchange"] = exchange_id
-    credential = target.connection.credential
-    if credential is not None:
-        request.headers[credential.header] = credential.value.reveal()

@@ -52,23 +52,21 @@ _NEEDS: Final[dict[str, str]] = {
 
 _DIGITS: Final = (re.compile(r"\d"), regex.compile(r"\d"))  # two Unicode versions, two ideas of what a digit is
 
+Need = tuple[Any, ...]
+"""Patterns of which a text has to have one; none at all if it needs nothing."""
+
 
 class _Source:
     """One recogniser: what its findings are called, their context words, and what a text needs for any."""
 
-    __slots__ = ("_need", "context", "entity", "recogniser")
+    __slots__ = ("context", "entity", "need", "recogniser")
 
     def __init__(self, recogniser: Any) -> None:
         self.recogniser = recogniser
         self.entity: str = recogniser.supported_entities[0]
         self.context = frozenset(word.lower() for word in recogniser.context or ())
         need = _NEEDS.get(type(recogniser).__name__)
-        patterns: tuple[Any, ...] = _DIGITS if need == _DIGIT else (re.compile(need),) if need else ()
-        self._need = patterns
-
-    def possible_in(self, text: str, start: int) -> bool:
-        """Tell whether there is any point in looking."""
-        return not self._need or any(pattern.search(text, start) for pattern in self._need)
+        self.need: Need = _DIGITS if need == _DIGIT else (re.compile(need),) if need else ()
 
 
 class Detector:
@@ -84,6 +82,7 @@ class Detector:
 
         self.recognisers = build_recognisers(entities, custom)
         self._sources = [_Source(recogniser) for recogniser in self.recognisers]
+        self._needs = frozenset(source.need for source in self._sources)
         self._pending = Pending(pending_patterns(self.recognisers))
         self._key = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
@@ -111,8 +110,14 @@ class Detector:
         Raises:
             DetectionGaveUp: something did not finish.
         """
+        possible = {need: _has(text, scan.earliest, need) for need in self._needs}
         with scanning(scan):
-            found = [finding for source in self._sources for finding in _findings(source, text, scan)]
+            found = [
+                finding
+                for source in self._sources
+                if possible[source.need]
+                for finding in _findings(source, text, scan)
+            ]
         scan.left_s()
         return without_contained(found)
 
@@ -140,10 +145,13 @@ class Detector:
                 self._seen.popitem(last=False)
 
 
+def _has(text: str, start: int, need: Need) -> bool:
+    """Tell whether a text has, from an offset on, what a recogniser needs to find anything."""
+    return not need or any(pattern.search(text, start) for pattern in need)
+
+
 def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:
     scan.left_s()
-    if not source.possible_in(text, scan.earliest):
-        return []
     findings = []
     for result in source.recogniser.analyze(text, [source.entity], None):
         scan.left_s()

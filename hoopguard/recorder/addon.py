@@ -4,15 +4,18 @@ import hashlib
 import logging
 import time
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from mitmproxy import http
-from mitmproxy.io import tnetstring
+from mitmproxy.connection import Connection
+from mitmproxy.version import FLOW_FORMAT_VERSION
 
 from hoopguard.exchange import METADATA_KEY, Exchange, Refused
 from hoopguard.payload import strict_json
 from hoopguard.recorder.commit import Recorder as Journalist
 from hoopguard.recorder.errors import RecordError
 from hoopguard.recorder.segments import SessionKey
+from hoopguard.recorder.tnetstring import Encoded, dumps
 
 _log = logging.getLogger(__name__)
 
@@ -104,13 +107,9 @@ def _outcome(exchange: Exchange) -> dict[str, Any]:
 
 def _recorded_flow(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
     """Return the flow as mitmproxy writes it to a file, without credentials and without unmasked text."""
-    metadata, flow.metadata = flow.metadata, {}  # mitmproxy would copy it deeply
-    state: dict[str, Any] = dict(flow.get_state())
-    flow.metadata = metadata
-    refused = exchange.refusal is not None
-    request = dict(state["request"])
+    request = flow.request.get_state()
     request["headers"] = tuple(field for field in request["headers"] if field[0].lower() in _KEPT_HEADERS)
-    if refused or not exchange.cleared:
+    if exchange.refusal is not None or not exchange.cleared:
         request["content"], request["trailers"] = b"", None
         # Nobody looked at what stands in the head of a refused request; it may be a token.
         target = exchange.target
@@ -118,31 +117,45 @@ def _recorded_flow(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
         request["host"] = target.host if target is not None else "refused.invalid"
         request["path"] = target.path.encode() if target is not None else b"/"
         request["headers"], request["authority"] = (), b""
-    state["request"] = request
-    if exchange.sent is not None and state["response"] is not None:
-        state["response"] = {**state["response"], "content": bytes(exchange.sent)}
-    state["backup"] = None
-    state["comment"] = _sentence(exchange)
-    state["metadata"] = {METADATA_KEY: exchange.facts}
-    return dumps(state)
+    response = flow.response.get_state() if flow.response is not None else None
+    if response is not None and exchange.sent is not None:
+        response["content"] = bytes(exchange.sent)
+    return dumps(_state(flow, request, response, exchange))
 
 
-def dumps(value: Any) -> bytes:
-    """Return what mitmproxy's ``tnetstring.dumps`` returns, in half its time: it is a tenth of a request's."""
-    kind = type(value)
-    if kind is bytes:
-        return b"%d:%b," % (len(value), value)
-    if kind is str:
-        raw = value.encode()
-        return b"%d:%b;" % (len(raw), raw)
-    if kind is dict:
-        raw = b"".join([dumps(part) for pair in reversed(value.items()) for part in pair])
-        return b"%d:%b}" % (len(raw), raw)
-    if kind is tuple or kind is list:
-        raw = b"".join([dumps(part) for part in value])
-        return b"%d:%b]" % (len(raw), raw)
-    plain: bytes = tnetstring.dumps(value)
-    return plain
+def _state(
+    flow: http.HTTPFlow, request: dict[str, Any], response: dict[str, Any] | None, exchange: Exchange
+) -> dict[str, Any]:
+    """Return what ``HTTPFlow.get_state`` would, had the flow this request and response; that copies everything."""
+    return {
+        "version": FLOW_FORMAT_VERSION,
+        "type": flow.type,
+        "id": flow.id,
+        "error": flow.error.get_state() if flow.error is not None else None,
+        "client_conn": _connection(flow.client_conn),
+        "server_conn": _connection(flow.server_conn),
+        "intercepted": flow.intercepted,
+        "is_replay": flow.is_replay,
+        "marked": flow.marked,
+        "metadata": {METADATA_KEY: exchange.facts},
+        "comment": _sentence(exchange),
+        "timestamp_created": flow.timestamp_created,
+        "backup": None,
+        "request": request,
+        "response": response,
+        "websocket": flow.websocket.get_state() if flow.websocket is not None else None,
+    }
+
+
+_WRITTEN: Final[WeakKeyDictionary[Connection, tuple[tuple[Any, ...], Encoded]]] = WeakKeyDictionary()
+"""What connections look like in a file, with what they looked like then: many flows share one."""
+
+
+def _connection(connection: Connection) -> Encoded:
+    known, now = _WRITTEN.get(connection), tuple(vars(connection).values())
+    if known is None or known[0] != now:
+        known = _WRITTEN[connection] = (now, Encoded(dumps(connection.get_state())))
+    return known[1]
 
 
 def _sentence(exchange: Exchange) -> str:

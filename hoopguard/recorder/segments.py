@@ -51,10 +51,17 @@ class _Session:
     part: int = 0
     length: int = 0
     used: float = 0.0
+    _path: tuple[int, Path] | None = None
 
     @property
     def segment(self) -> str:
         return f"{self.part:04d}.mitm"
+
+    def path_in(self, root: Path) -> Path:
+        """Return the segment's path; one object while the segment is the same, for it remembers its hash."""
+        if self._path is None or self._path[0] != self.part:
+            self._path = (self.part, root / self.folder / self.segment)
+        return self._path[1]
 
 
 class SegmentWriter:
@@ -92,7 +99,7 @@ class SegmentWriter:
         self._before.setdefault(key, (session.part, session.length))
         if not session.part or (session.length and session.length + len(flow) > self._segment_bytes):
             self._next_segment(session)
-        path = self._root / folder / session.segment
+        path = session.path_in(self._root)
         self._undo.append((path, session.length))
         self._unsynced.add(path)
         disk.write_at(self._file(path), flow, session.length)

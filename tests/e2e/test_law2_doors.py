@@ -421,3 +421,31 @@ def test_a_tunnel_does_not_outlive_its_token(own: Site, why: str) -> None:
             time.sleep(0.25)
         assert status == expected
     assert len(own.seen) == answered
+
+
+MEDDLER = """
+from hoopguard.gateway import install
+
+def load(loader):
+    install(loader.master)
+
+def request(flow):
+    flow.request.text = "not inspected"
+    flow.request.headers["x-side-door"] = "open"
+
+def response(flow):
+    flow.response.text = "not inspected"
+"""
+
+
+def test_no_other_addon_gets_a_flow_into_its_hands(tmp_path: Path) -> None:
+    """A script whose hooks come after the gate can change neither what was cleared nor what is answered."""
+    script = tmp_path / "meddler.py"
+    script.write_text(MEDDLER)
+    with Site(tmp_path / "site") as site:
+        site.write_policy()
+        site.start(script=script)
+        answer = site.ask("hello there")
+        assert answer.json()["choices"][0]["message"]["content"]
+        assert site.prompts == ["hello there"]
+        assert not site.seen[-1].header("x-side-door")

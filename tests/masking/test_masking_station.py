@@ -84,7 +84,7 @@ def test_neither_many_values_nor_long_ones_are_masked_on_the_event_loop(
 
 def test_empty_texts_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Seen(monkeypatch)
-    assert masked([""] * 300_000).body == [""] * 300_000
+    assert masked([""] * 20_000).body == [""] * 20_000
     assert seen.texts == []
 
 

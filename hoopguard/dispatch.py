@@ -1,0 +1,46 @@
+"""Flows go to the chain, and to no other addon.
+
+mitmproxy shows every flow to every addon, in turn, twice a hook (``update`` follows each), and goes on when one
+raises. An addon after the gate (another script, say) could change what the gate has cleared; one before it could
+answer in the chain's place. So the addon manager hands flows to the chain alone, which also saves a fifth of a
+small request's time.
+"""
+
+import logging
+
+from mitmproxy.addonmanager import AddonManager
+from mitmproxy.flow import Flow
+from mitmproxy.hooks import Hook
+
+from hoopguard.chain import Chain
+
+_log = logging.getLogger(__name__)
+
+
+def reserve_flows(addons: AddonManager, chain: Chain) -> None:
+    """Let nobody but the chain see flows from now on; events that are not about a flow go the usual way."""
+    addons.__class__ = ReservedAddons
+    if isinstance(addons, ReservedAddons):
+        addons.flow_addon = chain
+
+
+class ReservedAddons(AddonManager):
+    """An addon manager whose flows are reserved for one addon."""
+
+    flow_addon: Chain
+
+    async def handle_lifecycle(self, event: Hook) -> None:
+        """Call the one addon's hook for a flow; a flow whose hook fails goes no further."""
+        subject = event.args()[0]
+        if not isinstance(subject, Flow):
+            await super().handle_lifecycle(event)
+            return
+        hook = getattr(self.flow_addon, event.name, None)
+        if hook is None:
+            return
+        try:
+            await hook(subject)
+        except Exception:  # noqa: BLE001 - whatever it is, the flow ends here
+            _log.exception("a flow was ended: the chain failed in %s", event.name)
+            if subject.killable:
+                subject.kill()
