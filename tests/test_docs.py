@@ -10,7 +10,8 @@ import typer
 from pydantic import BaseModel
 
 from hoopguard.cli import _COMMANDS, _assemble
-from hoopguard.policy.model import PII_ENTITIES, Policy
+from hoopguard.policy.masking import PII_ENTITIES
+from hoopguard.policy.model import Policy
 
 ROOT = Path(__file__).resolve().parents[1]
 POLICY_DOC = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")

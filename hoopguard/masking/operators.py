@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hoopguard.policy.model import Operator
+from hoopguard.policy.masking import Operator
 
 Operate = Callable[[str, str], str]
 """From an entity's name and its text to what is shown instead."""

@@ -20,7 +20,7 @@ from hoopguard.masking.pending import may_match_nothing
 from hoopguard.masking.phone import PENDING as PENDING_PHONE
 from hoopguard.masking.phone import find_phone_numbers
 from hoopguard.masking.scan import GuardedPattern
-from hoopguard.policy.model import Recogniser
+from hoopguard.policy.masking import Recogniser
 
 CUSTOM_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
 """Presidio's own default; the operator's patterns match whatever the case."""

@@ -11,7 +11,7 @@ from maskable import masker, policy
 
 from hoopguard.masking.masker import Masker
 from hoopguard.masking.operators import Claim, merge, operator_for
-from hoopguard.policy.model import Hash, MaskChars, Operator, Replace
+from hoopguard.policy.masking import Hash, MaskChars, Operator, Replace
 
 KEY = "a key of some length"
 

@@ -1,0 +1,132 @@
+"""What policy.toml can say about masking: ``[[recogniser]]``, ``[[mask]]`` and its operators."""
+
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from hoopguard.policy.table import Direction, Name, Table, Words
+from hoopguard.policy.values import PatternText, SecretText
+
+PII_ENTITIES: Final = (
+    "CREDIT_CARD",
+    "CRYPTO",
+    "EMAIL_ADDRESS",
+    "IBAN_CODE",
+    "IP_ADDRESS",
+    "PHONE_NUMBER",
+    "US_ITIN",
+    "US_SSN",
+)
+PACKS: Final = {"pack:pii": PII_ENTITIES}
+
+
+class Replace(Table):
+    """``{ replace = … }``: put a fixed text in place of what was found; ``<ENTITY>`` by default."""
+
+    new_value: Annotated[str | None, Field(alias="with")] = None
+
+
+class MaskChars(Table):
+    """``{ mask = … }``: hide the characters, save the last few."""
+
+    char: Annotated[str, Field(min_length=1, max_length=1)] = "*"
+    keep_last: Annotated[int, Field(ge=0, le=64)] = 0
+
+
+class Hash(Table):
+    """``{ hash = … }``: a keyed SHA-256, so that equal values stay equal and cannot be guessed."""
+
+    key: SecretText
+
+    @field_validator("key")
+    @classmethod
+    def _long_key(cls, value: Any) -> Any:
+        if len(value.reveal()) < 16:
+            raise ValueError("expected a key of at least 16 characters")
+        return value
+
+
+class Operator(Table):
+    """``operator``: one of replace, mask, hash, redact."""
+
+    replace: Replace | None = None
+    mask: MaskChars | None = None
+    hash: Hash | None = None
+    redact: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        by_name: dict[str, dict[str, object]] = {
+            "replace": {"replace": {}},
+            "mask": {"mask": {}},
+            "redact": {"redact": True},
+        }
+        if value == "hash":
+            raise ValueError('expected { hash = { key = "${env:…}" } }: a hash without a key can be guessed')
+        if value not in by_name:
+            raise ValueError(f'expected "replace", "mask", "redact" or {{ hash = … }}, not {value!r}')
+        return by_name[value]
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        chosen = [self.replace is not None, self.mask is not None, self.hash is not None, self.redact is True]
+        if sum(chosen) != 1 or self.redact is False:
+            raise ValueError("expected exactly one of replace, mask, hash, redact = true")
+        return self
+
+
+class Mask(Table):
+    """``[[mask]]``: which entities are hidden, in which direction, and how."""
+
+    name: Name
+    on: Direction = "both"
+    entities: Words = Field(min_length=1)
+    operator: Operator = Operator(replace=Replace())
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.4
+    connections: Words = ()
+
+    @model_validator(mode="after")
+    def _packs_exist(self) -> Self:
+        for position, entry in enumerate(self.entities):
+            if entry.startswith("pack:") and entry not in PACKS:
+                raise ValueError(f"expected a pack out of {', '.join(PACKS)}, not {entry!r}")
+            if entry.startswith("-") and entry[1:] not in _entities(self.entities[:position]):
+                raise ValueError(f"expected {entry!r} to take away an entity named before it")
+        if not self.resolved_entities:
+            raise ValueError("expected at least one entity to be left; this rule can never match")
+        return self
+
+    @property
+    def resolved_entities(self) -> frozenset[str]:
+        """Return the entity names that remain once packs are unfolded and ``-NAME`` taken away."""
+        return _entities(self.entities)
+
+
+def _entities(entries: tuple[str, ...]) -> frozenset[str]:
+    named: set[str] = set()
+    for entry in entries:
+        if entry.startswith("-"):
+            named.discard(entry[1:])
+        else:
+            named.update(PACKS.get(entry, (entry,)))
+    return frozenset(named)
+
+
+class Recogniser(Table):
+    """``[[recogniser]]``: an entity of the operator's own, by pattern or by list."""
+
+    name: Name
+    entity: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
+    patterns: tuple[PatternText, ...] = ()
+    deny_list: Words = ()
+    score: Annotated[float, Field(gt=0, le=1)] = 0.6
+    context: Words = ()
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        if not self.patterns and not self.deny_list:
+            raise ValueError("expected patterns or deny_list; a recogniser without either can never match")
+        return self
