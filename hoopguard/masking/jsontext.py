@@ -8,14 +8,11 @@ not to be JSON, whatever stands outside of string literals is masked as plain te
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+from hoopguard.masking.operators import Masked
 from hoopguard.masking.pace import Pace
 from hoopguard.masking.scan import Budget, DetectionGaveUp
-from hoopguard.masking.streaming import TextStream
-
-if TYPE_CHECKING:
-    from hoopguard.masking.masker import Masker
 
 _FOLLOWERS: Final = {
     "": '{["0',
@@ -45,18 +42,44 @@ _INSIDE_AT_END: Final = re.compile(_INSIDE)
 _TO_ESCAPE: Final = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
+class PlainStream(Protocol):
+    """A text that arrives in pieces."""
+
+    counts: Counter[str]
+
+    def feed(self, delta: str) -> str:
+        """Take the next piece of the text; return what can be shown now."""
+
+    def finish(self) -> str:
+        """Say that the text is over; return what was held back."""
+
+
+class PlainTexts(Protocol):
+    """What is done with the texts in a JSON text: masking, or putting values back."""
+
+    max_held_chars: int
+
+    def mask(self, text: str, budget: Budget | None = None) -> Masked:
+        """Return what a whole text becomes."""
+
+    def stream(self, pace: Pace | None = None) -> PlainStream:
+        """Return a stream that gives the same, piece by piece."""
+
+
 class JsonTextStream:
     """One JSON text that arrives in pieces; the same interface as :class:`TextStream`."""
 
-    def __init__(self, masker: "Masker", pace: Pace | None = None) -> None:
+    def __init__(self, masker: PlainTexts, pace: Pace | None = None, *, outside: PlainTexts | None = None) -> None:
+        """Begin a JSON text; ``outside`` takes what is neither JSON nor in a string, if ``masker`` should not."""
         self._masker = masker
+        self._outside = masker if outside is None else outside
         self._pace = Pace() if pace is None else pace
         self._rest = ""  # an escape that is not complete
         self._in_string = False
         self._broken = False
         self._last = ""
         self._run = ""
-        self._text: TextStream | None = None
+        self._text: PlainStream | None = None
         self._gathered: list[str] = []  # what the text that is being masked has yet to be fed
         self.counts: Counter[str] = Counter()
 
@@ -139,7 +162,7 @@ class JsonTextStream:
         with self._pace.turn(0) as budget:
             masked = self._masker.mask(word, budget)
         self.counts.update(masked.counts)
-        value = masked.text if _SCALAR.fullmatch(masked.text) else f'"{_encoded(masked.text)}"'
+        value = masked.text if _SCALAR.fullmatch(masked.text) else f'"{encoded(masked.text)}"'
         return value + run[len(word) :]
 
     def _open_string(self) -> str:
@@ -156,11 +179,11 @@ class JsonTextStream:
         if not self._gathered:
             return ""
         if self._text is None:
-            self._text = self._masker.stream(self._pace)
+            self._text = (self._masker if self._in_string else self._outside).stream(self._pace)
         gathered = "".join(self._gathered)
         self._gathered.clear()
         shown = self._text.feed(gathered)
-        return _encoded(shown) if self._in_string else shown
+        return encoded(shown) if self._in_string else shown
 
     def _end_text(self) -> str:
         """Finish the text that is being masked, a string's or one outside of strings."""
@@ -170,9 +193,9 @@ class JsonTextStream:
             return shown
         rest = stream.finish()
         self.counts.update(stream.counts)
-        return shown + (_encoded(rest) if self._in_string else rest)
+        return shown + (encoded(rest) if self._in_string else rest)
 
 
-def _encoded(text: str) -> str:
+def encoded(text: str) -> str:
     """Return a text as the content of a JSON string literal."""
     return _TO_ESCAPE.sub(lambda match: json.dumps(match.group())[1:-1], text)

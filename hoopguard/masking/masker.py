@@ -2,28 +2,34 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Self
 
 from hoopguard.masking.detector import Detector, detector_for
 from hoopguard.masking.findings import Finding
 from hoopguard.masking.jsontext import JsonTextStream
-from hoopguard.masking.operators import Claim, Operate, merge, operator_for
+from hoopguard.masking.operators import (
+    PLACEHOLDER,
+    Claim,
+    Operate,
+    merge,
+    operator_for,
+    placeholder_pattern,
+    without_vault,
+)
+from hoopguard.masking.operators import Masked as Masked
 from hoopguard.masking.pace import Pace, Unhurried
+from hoopguard.masking.pseudonyms import Vault
 from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
-from hoopguard.policy.model import Mask, Policy
+from hoopguard.policy.masking import Mask, Recogniser
+from hoopguard.policy.model import Policy
+
+Way = Literal["request", "response"]
 
 MOST_S: Final = 10.0
 """The longest that anything may take to look at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Masked:
-    """A masked text, and how many spans of each entity were hidden in it."""
-
-    text: str
-    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class MaskRule:
     entities: frozenset[str]
     threshold: float
     operate: Operate
+    pseudonym: bool = False
 
     def claims(self, finding: Finding) -> bool:
         """Tell whether this rule hides a finding."""
@@ -42,13 +49,16 @@ class MaskRule:
 class Masker:
     """Hides what the policy's rules name; the same for whole texts and for streams."""
 
-    def __init__(self, rules: tuple[MaskRule, ...], detector: Detector, *, max_held_chars: int) -> None:
+    def __init__(
+        self, rules: tuple[MaskRule, ...], detector: Detector, *, max_held_chars: int, direction: Way = "response"
+    ) -> None:
         self.rules = rules
         self.detector = detector
         self.max_held_chars = max_held_chars
+        self.direction = direction
 
     @classmethod
-    def build(cls, policy: Policy, connection: str, direction: Literal["request", "response"]) -> Self | None:
+    def build(cls, policy: Policy, connection: str, direction: Way) -> Self | None:
         """Return the masker for a connection and direction, or None if no rule applies.
 
         Raises:
@@ -57,10 +67,27 @@ class Masker:
         masks = [mask for mask in policy.masks if _applies(mask, connection, direction)]
         if not masks:
             return None
-        rules = tuple(MaskRule(mask.resolved_entities, mask.threshold, operator_for(mask.operator)) for mask in masks)
+        rules = [_rule(mask) for mask in masks]
+        custom = list(policy.recognisers)
+        numbered = frozenset().union(*(rule.entities for rule in rules if rule.pseudonym))
+        if numbered:
+            rules.append(MaskRule(frozenset({PLACEHOLDER}), 0, without_vault, pseudonym=True))
+            custom.append(_placeholders(numbered))
         entities = frozenset().union(*(rule.entities for rule in rules))
-        custom = tuple(recogniser for recogniser in policy.recognisers if recogniser.entity in entities)
-        return cls(rules, detector_for(entities, custom), max_held_chars=policy.gateway.max_held_chars)
+        detector = detector_for(entities, tuple(recogniser for recogniser in custom if recogniser.entity in entities))
+        return cls(tuple(rules), detector, max_held_chars=policy.gateway.max_held_chars, direction=direction)
+
+    @property
+    def needs_vault(self) -> bool:
+        """Tell whether some rule hides values behind placeholders that a session's vault remembers."""
+        return any(rule.pseudonym for rule in self.rules)
+
+    def bound(self, vault: Vault) -> Self:
+        """Return the same masker with placeholders out of a session's vault; without one they have no number."""
+        hide = vault.hide_sent if self.direction == "request" else vault.hide_shown
+        twin = copy(self)
+        twin.rules = tuple(replace(rule, operate=hide) if rule.pseudonym else rule for rule in self.rules)
+        return twin
 
     def mask(self, text: str, budget: Budget | None = None) -> Masked:
         """Return the text with all findings hidden.
@@ -68,7 +95,10 @@ class Masker:
         Raises:
             DetectionGaveUp: the text could not be looked at in time; it must not pass.
         """
-        findings = self.detector.detect(text, budget=Budget(MOST_S) if budget is None else budget)
+        return self.hide(text, self.detector.detect(text, budget=Budget(MOST_S) if budget is None else budget))
+
+    def hide(self, text: str, findings: Iterable[Finding]) -> Masked:
+        """Return the text with what was found in it hidden, as far as a rule claims it."""
         spans = merge(self.claims(findings))
         counts: Counter[str] = Counter()
         return Masked(self.render(text, 0, len(text), spans, counts), dict(counts))
@@ -110,11 +140,23 @@ class Masker:
         for span in spans:
             out.append(text[start : span.start])
             out.append(self.rules[span.rule].operate(span.entity, text[span.start : span.end]))
-            counts[span.entity] += 1
+            if span.entity != PLACEHOLDER:
+                counts[span.entity] += 1
             start = span.end
         out.append(text[start:end])
         return "".join(out)
 
 
-def _applies(mask: Mask, connection: str, direction: Literal["request", "response"]) -> bool:
+def _rule(mask: Mask) -> MaskRule:
+    return MaskRule(
+        mask.resolved_entities, mask.threshold, operator_for(mask.operator), pseudonym=mask.operator.pseudonym is True
+    )
+
+
+def _placeholders(entities: frozenset[str]) -> Recogniser:
+    """Return what finds placeholders that are in a text already, so that they stay whole and are not taken twice."""
+    return Recogniser(name="placeholder", entity=PLACEHOLDER, patterns=(placeholder_pattern(entities),), score=1.0)
+
+
+def _applies(mask: Mask, connection: str, direction: Way) -> bool:
     return mask.on in (direction, "both") and (not mask.connections or connection in mask.connections)

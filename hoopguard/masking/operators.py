@@ -2,13 +2,28 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from hoopguard.policy.masking import Operator
 
+PLACEHOLDER: Final = "HOOPGUARD_PLACEHOLDER"
+"""The name under which placeholders in a text are found; it is no entity that a policy could name."""
+
+PLACEHOLDER_TEXT: Final = re.compile(r"<([A-Z][A-Z0-9_]*)_[1-9][0-9]{0,5}>")
+
 Operate = Callable[[str, str], str]
 """From an entity's name and its text to what is shown instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A masked text, and how many spans of each entity were hidden in it."""
+
+    text: str
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,8 @@ def operator_for(operator: Operator) -> Operate:
         return _mask(operator.mask.char, operator.mask.keep_last)
     if operator.hash is not None:
         return _hash(operator.hash.key.reveal().encode())
+    if operator.pseudonym:
+        return without_vault
     return _redact
 
 
@@ -76,6 +93,24 @@ def _mask(char: str, keep_last: int) -> Operate:
 def _hash(key: bytes) -> Operate:
     # Presidio's operator hashes text + salt; HMAC (RFC 2104) is the keyed construction, and takes lone surrogates.
     return lambda entity, text: hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def without_vault(entity: str, text: str) -> str:
+    """Hide a value where no vault is there to remember it; a placeholder stays what it is."""
+    if entity != PLACEHOLDER:
+        return f"<{entity}>"
+    return text if PLACEHOLDER_TEXT.fullmatch(text) else f"<{entity_within(text)}>"
+
+
+def entity_within(text: str) -> str:
+    """Return the entity of the first placeholder in a text."""
+    match = PLACEHOLDER_TEXT.search(text)
+    return match[1] if match else "VALUE"
+
+
+def placeholder_pattern(entities: frozenset[str]) -> str:
+    """Return the pattern of the placeholders of some entities; too few digits for anybody's number."""
+    return rf"(?-i:<(?:{'|'.join(sorted(entities, reverse=True))})_[1-9][0-9]{{0,5}}>)"
 
 
 def _redact(entity: str, text: str) -> str:

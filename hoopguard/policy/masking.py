@@ -47,12 +47,13 @@ class Hash(Table):
 
 
 class Operator(Table):
-    """``operator``: one of replace, mask, hash, redact."""
+    """``operator``: one of replace, mask, hash, redact, pseudonym."""
 
     replace: Replace | None = None
     mask: MaskChars | None = None
     hash: Hash | None = None
     redact: bool | None = None
+    pseudonym: bool | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -63,18 +64,19 @@ class Operator(Table):
             "replace": {"replace": {}},
             "mask": {"mask": {}},
             "redact": {"redact": True},
+            "pseudonym": {"pseudonym": True},
         }
         if value == "hash":
             raise ValueError('expected { hash = { key = "${env:…}" } }: a hash without a key can be guessed')
         if value not in by_name:
-            raise ValueError(f'expected "replace", "mask", "redact" or {{ hash = … }}, not {value!r}')
+            raise ValueError(f'expected "replace", "mask", "redact", "pseudonym" or {{ hash = … }}, not {value!r}')
         return by_name[value]
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        chosen = [self.replace is not None, self.mask is not None, self.hash is not None, self.redact is True]
-        if sum(chosen) != 1 or self.redact is False:
-            raise ValueError("expected exactly one of replace, mask, hash, redact = true")
+        chosen = [self.replace, self.mask, self.hash, self.redact, self.pseudonym]
+        if sum(each is not None for each in chosen) != 1 or False in (self.redact, self.pseudonym):
+            raise ValueError("expected exactly one of replace, mask, hash, redact = true, pseudonym = true")
         return self
 
 
