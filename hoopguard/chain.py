@@ -16,8 +16,8 @@ from mitmproxy import connection, http
 
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import coding, strict_json
-from hoopguard.payload.errors import error_body, error_headers, openai_error
-from hoopguard.payload.sse import Event
+from hoopguard.payload.errors import error_body, error_headers
+from hoopguard.payload.fields import read_aside
 from hoopguard.payload.streaming import AnswerStream
 from hoopguard.policy import PolicyHolder
 
@@ -77,14 +77,14 @@ class Relay:
     def _fail(self, message: str) -> bytes:
         self.over = True
         self._exchange.finish("failed", message)
-        error = openai_error(502, "hoopguard_stream_failed", message, self._exchange.id)
-        return Event(strict_json.dump(error).decode()).encode()
+        return self._stream.fail(message, {"code": "hoopguard_stream_failed", "exchange": self._exchange.id})
 
     def _kept(self, out: bytes) -> list[bytes]:
         """Count what the caller gets, and keep it for the record if it is kept."""
         self._size += len(out)
-        if out and self._exchange.sent is not None:
-            self._exchange.sent += out
+        recorded = self._stream.take_recorded(out)
+        if recorded and self._exchange.sent is not None:
+            self._exchange.sent += recorded
         return [out] if out else []
 
 
@@ -195,7 +195,9 @@ class Chain:
 
     def _answer_refusal(self, flow: http.HTTPFlow, exchange: Exchange, refused: Refused) -> None:
         """Put the refusal in place of whatever answer there is; mitmproxy may have put the model's there."""
-        body = error_body(refused.status, refused.code, refused.message, exchange.id, **refused.more)
+        body = error_body(
+            _api(flow, exchange), refused.status, refused.code, refused.message, exchange.id, **refused.more
+        )
         headers = error_headers(refused.status, exchange.id)
         # HEAD has no body (RFC 9110 §9.3.2); one would be read as the next answer.
         flow.response = http.Response.make(refused.status, b"" if flow.request.method == "HEAD" else body, headers)
@@ -262,6 +264,11 @@ class Chain:
         try:
             raw = _answer_body(flow, exchange)
             exchange.answer = await strict_json.parse_aside(raw)
+            if not isinstance(exchange.answer, dict | list):
+                raise strict_json.BodyError("it is neither an object nor a list")
+            exchange.reading = await read_aside(exchange.answer, exchange.format.answer, len(raw))
+            if exchange.reading.opaque:
+                raise strict_json.BodyError("it holds content that nobody here can look into")
         except strict_json.BodyError as error:
             message = f"The model's answer cannot be inspected: {error}."
             self.refuse(flow, Refused(502, "hoopguard_bad_answer", message, "failed"))
@@ -272,7 +279,7 @@ class Chain:
         if flow.response is None or exchange.format is None or exchange.format.stream is None:
             self.refuse(flow, _BUG)
             return
-        stream = AnswerStream(exchange.format.stream, exchange.stages, exchange.drop_repeats)
+        stream = AnswerStream(exchange.format.stream, exchange.stages, exchange.drop_repeats, exchange.unmasking)
         exchange.relay = relay = Relay(exchange, stream)
         exchange.facts["status"] = flow.response.status_code
         flow.response.stream = relay
@@ -310,6 +317,13 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def _api(flow: http.HTTPFlow, exchange: Exchange) -> str:
+    """Return whose error objects the caller understands; where no route is known yet, the request's head tells."""
+    if exchange.format is not None:
+        return str(exchange.format.api)
+    return "anthropic" if "anthropic-version" in flow.request.headers else "openai"
+
+
 def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
     """Decide by the answer's head how it is read: as a stream of events, or whole as JSON.
 
@@ -323,9 +337,10 @@ def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
         )
     media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     _plain_head(response, media)
-    if media == "text/event-stream":
+    shape = exchange.format.stream
+    if media != "application/json" and (shape is None or media == shape.media):
         coding = response.headers.get("content-encoding", "identity").lower()
-        if exchange.format.stream is None or coding != "identity" or response.status_code != 200:
+        if shape is None or coding != "identity" or response.status_code != 200:
             message = "The model answered with a stream that cannot be inspected on this route."
             raise Refused(502, "hoopguard_bad_answer", message, "failed")
         exchange.facts["streamed"] = True

@@ -62,11 +62,12 @@ class Exchange:
 
     Beside the ``facts``, which are recorded, it carries what lives only while the request does: the
     ``policy`` it began under, its ``principal``, ``target``, ``connection`` and wire ``format``; the parsed
-    request ``body`` and ``answer``; the ``stages`` that a streamed answer passes, and the ``relay`` that moves
-    it; ``drop_repeats`` when what says a text again (log probabilities) must go; ``sent``, the bytes of a stream
-    that the caller got; ``matched``, the texts that rules matched; ``redact``, which hides personal data in a
-    text shown to others; ``refusal``, what the caller is told. ``cleared`` is set by the gate alone: without it
-    nothing is sent to the model. ``settled`` once the outcome is recorded.
+    request ``body`` and ``answer``, and the ``reading`` of the one at hand; the ``stages`` that a streamed answer
+    passes, and the ``relay`` that moves it; ``drop_repeats`` when what says a text again (log probabilities) must
+    go; ``unmasking``, which gives the caller back what was hidden for them; ``sent``, the bytes of a stream as they
+    are recorded; ``matched``, the texts that rules matched; ``redact``, which hides personal data in a text shown
+    to others; ``refusal``, what the caller is told. ``cleared`` is set by the gate alone: without it nothing is
+    sent to the model. ``settled`` once the outcome is recorded.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Exchange:
         "matched",
         "policy",
         "principal",
+        "reading",
         "redact",
         "refusal",
         "relay",
@@ -88,6 +90,7 @@ class Exchange:
         "settled",
         "stages",
         "target",
+        "unmasking",
     )
 
     def __init__(self) -> None:
@@ -115,6 +118,8 @@ class Exchange:
         self.format: Any = None
         self.body: Any = None
         self.answer: Any = None
+        self.reading: Any = None
+        self.unmasking: Any = None
         self.stages: list[Any] = []
         self.relay: Relay | None = None
         self.matched: list[str] = []

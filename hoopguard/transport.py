@@ -55,7 +55,7 @@ def _error_response(status_code: int, message: str = "") -> bytes:
     """Answer in the caller's API what cannot be read as HTTP; mitmproxy would answer with a web page."""
     exchange_id = Exchange().id
     _log.warning("%s: a connection was closed: what came is not HTTP that can be read one way", exchange_id)
-    body = error_body(status_code, "hoopguard_bad_request", "The request is not proper HTTP.", exchange_id)
+    body = error_body("openai", status_code, "hoopguard_bad_request", "The request is not proper HTTP.", exchange_id)
     headers = {**error_headers(status_code, exchange_id), "connection": "close"}
     raw: bytes = http1.assemble_response(http.Response.make(status_code, body, headers))
     return raw

@@ -2,9 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
@@ -16,7 +16,7 @@ from hoopguard.masking.masker import MOST_S, Masker
 from hoopguard.masking.pace import Load, Pace
 from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.streaming import TextStream
-from hoopguard.payload.fields import Fields, Kind, Text, drop_repeats, names, rewrite
+from hoopguard.payload.fields import Kind, Reading, Text, replace
 from hoopguard.payload.streaming import Channel
 from hoopguard.policy import LoadedPolicy, PolicyError
 
@@ -27,8 +27,6 @@ _QUICK_BUDGET_S: Final = 0.5
 _LEAST_S: Final = 1.0
 _S_PER_CHAR: Final = 0.0001
 _REDACTING_S: Final = 2.0
-
-_LATER: Final[Any] = object()
 
 
 class NameTellsError(Exception):
@@ -59,7 +57,7 @@ class Masking:
         if masker is None or exchange.body is None:
             return
         try:
-            exchange.body = await self._mask(masker, flow, exchange.body, exchange.format.request, "request")
+            await self._mask(masker, flow, exchange.reading, "request")
         except NameTellsError as error:
             raise Refused(
                 400, "hoopguard_uninspectable", f"{error} Say it in a value, where it can be hidden."
@@ -82,45 +80,45 @@ class Masking:
         masker = self._masker(exchange.policy, exchange.connection.name, "response")
         if masker is None:
             return
-        drop_repeats(exchange.answer, exchange.format.answer)
+        reading: Reading = exchange.reading
+        for node, key in reading.repeats:
+            node[key] = None
         try:
-            exchange.answer = await self._mask(masker, flow, exchange.answer, exchange.format.answer, "response")
+            await self._mask(masker, flow, reading, "response")
         except NameTellsError as error:
             raise Refused(502, "hoopguard_uninspectable", str(error), "failed") from error
         except DetectionGaveUp as error:
             message = "The model's answer could not be inspected for personal data in the time allowed."
             raise Refused(502, "hoopguard_uninspectable", message, "failed") from error
 
-    async def _mask(self, masker: Masker, flow: http.HTTPFlow, body: Any, fields: Fields, direction: Direction) -> Any:
+    async def _mask(self, masker: Masker, flow: http.HTTPFlow, reading: Reading, direction: Direction) -> None:
         """Mask a body: a small one at once, others in a thread; those that take their time wait for each other only."""
         exchange = Exchange.of(flow)
         work = _Work(masker, Budget(_INLINE_BUDGET_S))
         try:
-            masked = work.rewrite(body, fields) if _is_small(body) else _LATER
+            masked = work.masked(reading) if _is_small(reading) else None
         except DetectionGaveUp:
-            masked = _LATER
-        if masked is _LATER:
-            work, masked = await self._mask_in_thread(masker, flow, body, fields)
+            masked = None
+        if masked is None:
+            work, masked = await self._mask_in_thread(masker, flow, reading)
+        replace(reading, masked)
         for entity, count in work.counts.items():
             exchange.count_masked(direction, entity, count)
-        return masked
 
-    async def _mask_in_thread(
-        self, masker: Masker, flow: http.HTTPFlow, body: Any, fields: Fields
-    ) -> "tuple[_Work, Any]":
+    async def _mask_in_thread(self, masker: Masker, flow: http.HTTPFlow, reading: Reading) -> "tuple[_Work, list[str]]":
         """Mask a body among the quick ones if it is one of them, else among the dear ones."""
         principal = getattr(Exchange.of(flow).principal, "id", "")
 
         def hung_up() -> bool:
             return not flow.client_conn.state & ConnectionState.CAN_READ
 
-        def quick() -> "tuple[_Work, Any]":
+        def quick() -> "tuple[_Work, list[str]]":
             work = _Work(masker, Budget(_QUICK_BUDGET_S, unwanted=hung_up))
-            return work, work.rewrite(body, fields)
+            return work, work.masked(reading)
 
-        def dear() -> "tuple[_Work, Any]":
+        def dear() -> "tuple[_Work, list[str]]":
             work = _Work(masker, Budget(_LEAST_S, unwanted=hung_up), _S_PER_CHAR)
-            return work, work.rewrite(body, fields)
+            return work, work.masked(reading)
 
         try:
             try:
@@ -167,6 +165,15 @@ class _MaskStage:
             stream = self._streams[channel] = begin(self._pace)
         return stream.feed(text)
 
+    def check_names(self, names: Sequence[str]) -> None:
+        """Look at what the stream says beside its texts.
+
+        Raises:
+            NameTellsError: it says what must not be seen; the stream must end.
+        """
+        with self._pace.turn(sum(map(len, names))) as budget:
+            check_names(self._masker, names, budget)
+
     def finish(self, channel: Channel) -> str:
         """Return what was held of the channel, and count what was hidden in it."""
         stream = self._streams.pop(channel, None)
@@ -188,18 +195,15 @@ class _Work:
         self._may_grow_s = MOST_S - _LEAST_S
         self.counts: Counter[str] = Counter()
 
-    def rewrite(self, body: Any, fields: Fields) -> Any:
-        """Return a body with every text masked.
+    def masked(self, reading: Reading) -> list[str]:
+        """Return every text of a body masked.
 
         Raises:
             NameTellsError: a key or an identifier holds what must not be seen; nothing can take its place.
             DetectionGaveUp: the body's time has run out.
         """
-        for text in names(body, fields):
-            for name in text.value.split("\n"):
-                if self._masker.mask(name, self._budget).counts:
-                    raise NameTellsError("An object's key, or a name, holds personal data.")
-        return rewrite(body, fields, self.mask)
+        check_names(self._masker, reading.names, self._budget)
+        return [self.mask(text) for _, _, text in reading.texts]
 
     def mask(self, text: Text) -> str:
         """Return a text masked.
@@ -219,22 +223,22 @@ class _Work:
         return masked.text
 
 
-def _is_small(body: Any) -> bool:
-    """Tell whether a body has few characters and few values; counting stops where it has too many."""
-    nodes: list[Any] = [body]
-    chars = seen = 0
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, str):
-            chars += len(node)
-        elif isinstance(node, dict | list):
-            seen += len(node)
-            if seen > _INLINE_NODES:
-                return False
-            nodes.extend(node.values() if isinstance(node, dict) else node)
-        if chars > _INLINE_CHARS:
-            return False
-    return True
+def check_names(masker: Masker, names: Iterable[str], budget: Budget) -> None:
+    """Look at keys and identifiers, in whose places nothing else can be put.
+
+    Raises:
+        NameTellsError: one of them holds what must not be seen.
+        DetectionGaveUp: there is no time left to look.
+    """
+    for name in names:
+        for line in name.split("\n"):
+            if masker.mask(line, budget).counts:
+                raise NameTellsError("An object's key, or a name, holds personal data.")
+
+
+def _is_small(reading: Reading) -> bool:
+    """Tell whether a body has few characters and few values."""
+    return reading.chars <= _INLINE_CHARS and reading.values + len(reading.names) <= _INLINE_NODES
 
 
 def _redactor(masker: Masker) -> Callable[[str], str]:

@@ -1,84 +1,19 @@
-"""The wire formats: one object each, saying its route, its texts and how its stream is cut up."""
+"""All wire formats, by the names that the policy gives their routes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from hoopguard.payload import openai_chat, openai_completions
-from hoopguard.payload.fields import Fields
-from hoopguard.payload.streaming import StreamShape
-from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload import openai_chat, openai_completions, openai_models
+from hoopguard.payload.wire import PLAIN, Format
 
-PLAIN: Final = Fields()
-"""A JSON body of which nothing is known: every string in it is text."""
+__all__ = ["FORMATS", "PLAIN", "Format", "find_format", "format_of"]
 
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """How one route's traffic reads."""
-
-    name: str
-    method: str
-    path: str
-    request: Fields = PLAIN
-    answer: Fields = PLAIN
-    stream: StreamShape | None = None
-    needs_model: bool = False
-    check: Callable[[Any], None] | None = None
-
-    @property
-    def has_body(self) -> bool:
-        """Tell whether a request of this route carries a JSON object."""
-        return self.method == "POST"
-
-    def model(self, body: Any) -> str | None:
-        """Return the model that a request names, once it is clear that all of it can be inspected.
-
-        Raises:
-            BodyError: the body is not an object, names no model where the route demands one, or holds
-                something that cannot be looked into.
-        """
-        if not self.has_body:
-            return None
-        if not isinstance(body, dict):
-            raise BodyError("the body has to be a JSON object")
-        if self.check is not None:
-            self.check(body)
-        model = body.get("model")
-        if isinstance(model, str) and model:
-            return model
-        if model is not None or self.needs_model:
-            raise BodyError("the body has to name a model, as a text")
-        return None
-
-
-_MODELS_ANSWER: Final = Fields(
-    structural=frozenset({("object",), ("data", "*", "id"), ("data", "*", "object"), ("data", "*", "owned_by")})
+FORMATS: Final[tuple[Format, ...]] = (
+    openai_chat.FORMAT,
+    openai_completions.FORMAT,
+    openai_models.FORMAT,
 )
 
-_NAMED: Final = {
-    "chat/completions": Format(
-        name="chat/completions",
-        method="POST",
-        path="/v1/chat/completions",
-        request=openai_chat.REQUEST,
-        answer=openai_chat.ANSWER,
-        stream=openai_chat.STREAM,
-        needs_model=True,
-        check=openai_chat.check_request,
-    ),
-    "completions": Format(
-        name="completions",
-        method="POST",
-        path="/v1/completions",
-        request=openai_completions.REQUEST,
-        answer=openai_completions.ANSWER,
-        stream=openai_completions.STREAM,
-        needs_model=True,
-        check=openai_completions.check_request,
-    ),
-    "models": Format(name="models", method="GET", path="/v1/models", answer=_MODELS_ANSWER),
-}
+_NAMED: Final = {format_.name: format_ for format_ in FORMATS}
 
 
 def format_of(route: str) -> Format:
@@ -94,6 +29,6 @@ def find_format(routes: tuple[str, ...], method: str, path: str) -> Format | Non
     """Return the format of the listed route that a request takes; ``None`` if it takes none of them."""
     for route in routes:
         candidate = format_of(route)
-        if candidate.method == method and candidate.path == path:
+        if candidate.matches(method, path):
             return candidate
     return None

@@ -1,33 +1,28 @@
 """A streamed answer, rewritten event by event while the model is still talking.
 
-Every string that grows over several events is a *channel* (choice 0's content, its reasoning, the
-arguments of tool call 1, …). Stages transform a channel's text piece by piece and may hold some of
-it back; what they held comes out before the event that finishes the choice.
+Every string that grows over several events is a *channel* (choice 0's content, its reasoning, the arguments of tool
+call 1, …). Stages transform a channel's text piece by piece and may hold some of it back; what they held comes out
+before the event that ends the channel. What stands in one event only is transformed as a whole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
-from hoopguard.payload.fields import Fields, Kind, Path, drop_repeats
-from hoopguard.payload.sse import Event, EventParser, FramingError
+from hoopguard.payload.fields import Kind, read
+from hoopguard.payload.shapes import EVERYTHING, Body, Group, Parser, Place, StreamShape
+from hoopguard.payload.sse import Event, FramingError
+from hoopguard.payload.strict_json import BodyError
 
 _MAX_CHANNELS: Final = 512
-_MAX_DEPTH: Final = 32
-_DONE: Final = "[DONE]"
-_EVENT_NAMES: Final = frozenset({"error", "message"})
-"""An event's name that may pass uninspected; an ``id`` never does, for nobody could tell what it says."""
-
-Place = tuple[str | int, ...]
+_MAX_NAMES: Final = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One text that grows over a stream: where it stands, with choices and tool calls by their index."""
+class Channel(NamedTuple):
+    """One text that grows over a stream: where it stands (its group first), and how it is read."""
 
     place: Place
     kind: Kind
@@ -45,6 +40,15 @@ class Stage(Protocol):
         ...
 
 
+@runtime_checkable
+class NameCheck(Protocol):
+    """A stage that also wants to see what events say beside their texts."""
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise if a key, or an identifier, must not be seen."""
+        ...
+
+
 class StopStream(Exception):
     """A stage wants the stream to end here, properly; ``final`` is what the caller is told."""
 
@@ -53,42 +57,49 @@ class StopStream(Exception):
         self.final = final
 
 
-@dataclass(frozen=True, slots=True)
-class StreamShape:
-    """What a format says of its stream: its strings, and what a choice without text looks like."""
-
-    fields: Fields
-    empty_choice: dict[str, Any]
-
-
 @dataclass(slots=True)
-class _Held:
-    """Text that came out of a channel's end, to be sent at its place."""
-
-    channel: Channel
-    text: str
-
-
-@dataclass(slots=True)
-class _Found:
-    """A channel's string in the event at hand."""
+class _Piece:
+    """A string of the event at hand; ``over`` if nothing of its channel is to come."""
 
     node: Any
     key: Any
+    channel: Channel
+    over: bool = False
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A channel that has begun; ``last`` is the latest event that had text of it."""
+
+    last: Body
+    is_open: bool = True
 
 
 @dataclass
 class AnswerStream:
-    """Bytes of the model's event stream in, bytes of the caller's out."""
+    """Bytes of the model's stream in, bytes of the caller's out.
+
+    ``unmasking``, if there is one, changes what only the caller may see; ``recorded`` then holds the stream as it
+    was before that. ``opaque`` are the kinds of content that may pass uninspected.
+    """
 
     shape: StreamShape
     stages: Sequence[Stage]
     drop_repeats: bool
+    unmasking: Stage | None = None
+    opaque: Collection[str] = ()
     ended: bool = False
-    _parser: EventParser = field(default_factory=EventParser)
-    _open: dict[Channel, bool] = field(default_factory=dict)
-    _finished: set[str | int] = field(default_factory=set)
-    _last: dict[str, Any] = field(default_factory=dict)
+    recorded: bytearray = field(default_factory=bytearray)
+    _parser: Parser = field(init=False)
+    _growing: dict[Channel, _Growing] = field(default_factory=dict)
+    _finished: set[Group] = field(default_factory=set)
+    _names: set[str] = field(default_factory=set)
+    _last: Body = field(default_factory=dict)
+    _written: int = 0
+
+    def __post_init__(self) -> None:
+        self._parser = self.shape.parser()
+        self._checks = [stage for stage in self.stages if isinstance(stage, NameCheck)]
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they come; return what the caller may have now.
@@ -105,16 +116,29 @@ class AnswerStream:
         out = self._run(self._parser.finish())
         if not self.ended:
             self.ended = True
-            out += self._or_stop(partial(self._flush, list(self._open)))
+            out += self._or_stop(partial(self._flush, self._open()))
         return out
 
+    def fail(self, message: str, about: Mapping[str, Any]) -> bytes:
+        """End the stream as a failed one; return the last bytes for the caller."""
+        self.ended = True
+        return self._write(self.shape.fail(message, about))
+
+    def take_recorded(self, shown: bytes) -> bytes:
+        """Return what is to be recorded of what was ``shown``; it is the same, unless there is an unmasking."""
+        if self.unmasking is None:
+            return shown
+        recorded = bytes(self.recorded)
+        self.recorded.clear()
+        return recorded
+
     def _run(self, events: list[Event]) -> bytes:
-        out = b""
+        out = []
         for event in events:
             if self.ended:
                 break
-            out += self._or_stop(partial(self._event, event))
-        return out
+            out.append(self._or_stop(partial(self._event, event)))
+        return b"".join(out)
 
     def _or_stop(self, step: Callable[[], bytes]) -> bytes:
         """Return what a step lets out, or the stream's proper end if a stage stops it there."""
@@ -122,46 +146,72 @@ class AnswerStream:
             return step()
         except StopStream as stop:
             self.ended = True
-            return self._stop(stop.final)
+            groups = dict.fromkeys(channel.place[0] for channel in self._growing) or {0: None}
+            unfinished = [group for group in groups if group not in self._finished]
+            return self._write(self.shape.stop(self._last, unfinished, stop.final))
 
     def _event(self, event: Event) -> bytes:
-        if event.data.strip() == _DONE:
+        if self.shape.is_done(event):
             self.ended = True
-            return self._flush(list(self._open)) + Event(_DONE).encode()
+            return self._flush(self._open()) + self._write([Event(event.data.strip())])
         body = _parse(event.data)
-        if self.drop_repeats:
-            drop_repeats(body, self.shape.fields)
-        found: dict[Channel, _Found] = {}
-        self._walk(body, (), (), found, 0)
-        before = self._finish_choices(body, found)
+        pieces = self._read(body)
+        ended = self.shape.ended(body)
+        before = self._finish_groups(ended, {piece.channel: piece for piece in pieces}) if ended else b""
         self._last = body
-        kind = event.event if event.event in _EVENT_NAMES else ""
-        return before + Event(_dump(body), kind).encode()
+        name = event.event if event.event in self.shape.event_names else ""
+        return before + self._show(body, name, pieces)
 
-    def _walk(self, node: Any, path: Path, place: Place, found: dict[Channel, _Found], depth: int) -> None:
-        if depth > _MAX_DEPTH:
-            raise FramingError("an event of the stream is nested too deep")
-        for key, step in _steps(node):
-            child = node[key]
-            here, at = (*path, "*" if isinstance(step, int) else step), (*place, step)
-            if isinstance(child, str):
-                kind = self.shape.fields.kind(here, child)
-                if kind is not Kind.STRUCTURAL and child:
-                    node[key] = self._text(Channel(at, kind), child, _Found(node, key), found)
-            elif isinstance(child, dict | list):
-                self._walk(child, here, at, found, depth + 1)
+    def _read(self, body: Body) -> list[_Piece]:
+        """Pass an event's strings through the stages."""
+        try:
+            reading = read(body, self.shape.fields, indexed=True)
+        except BodyError as error:
+            raise FramingError(f"an event of the stream cannot be read: {error}") from error
+        if not reading.opaque.keys() <= set(self.opaque):
+            raise FramingError(f"an event of the stream holds content that cannot be inspected: {[*reading.opaque]}")
+        if self.drop_repeats:
+            for node, key in reading.repeats:
+                node[key] = None
+        if reading.names:
+            self._check_names(reading.names)
+        pieces = []
+        for node, key, text in reading.texts:
+            if not text.value:
+                continue
+            place = self.shape.place(body, text.path) if text.kind is not Kind.NUMBER else None
+            if place is None:
+                piece = _Piece(node, key, Channel((None, *text.path), text.kind), over=True)
+                value = self._feed(piece.channel, text.value) + self._finish(piece.channel)
+            else:
+                piece = _Piece(node, key, self._grow(Channel(place, text.kind), body))
+                value = self._feed(piece.channel, text.value)
+            if value != text.value:
+                node[key] = value
+            pieces.append(piece)
+        return pieces
 
-    def _text(self, channel: Channel, text: str, where: _Found, found: dict[Channel, _Found]) -> str:
-        """Pass a string through the stages: as a piece of its channel, or alone if it stands outside the choices."""
-        if channel.place[0] != "choices":
-            return self._feed(channel, text) + self._finish(channel)
-        if not self._open.get(channel, True):
+    def _grow(self, channel: Channel, body: Body) -> Channel:
+        growing = self._growing.get(channel)
+        if growing is None:
+            if len(self._growing) >= _MAX_CHANNELS:
+                raise FramingError(f"the stream has more than {_MAX_CHANNELS} texts at once")
+            self._growing[channel] = _Growing(body)
+        elif not growing.is_open:
             raise FramingError("the stream goes on with a text that it had finished")
-        if channel not in self._open and len(self._open) >= _MAX_CHANNELS:
-            raise FramingError(f"the stream has more than {_MAX_CHANNELS} texts at once")
-        self._open[channel] = True
-        found[channel] = where
-        return self._feed(channel, text)
+        else:
+            growing.last = body
+        return channel
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        """Show the stages the names that they have not seen yet."""
+        fresh = [name for name in names if name not in self._names]
+        if not fresh:
+            return
+        for check in self._checks:
+            check.check_names(fresh)
+        if len(self._names) < _MAX_NAMES:
+            self._names.update(fresh)
 
     def _feed(self, channel: Channel, text: str) -> str:
         for stage in self.stages:
@@ -175,107 +225,82 @@ class AnswerStream:
             rest = (stage.feed(channel, rest) if rest else "") + stage.finish(channel)
         return rest
 
-    def _finish_choices(self, body: Any, found: dict[Channel, _Found]) -> bytes:
-        """Let out what is held of every choice that this event finishes, before or in the event itself."""
-        finished = {
-            _index(choice, position)
-            for position, choice in enumerate(body.get("choices") or [])
-            if choice.get("finish_reason")
-        }
-        if not finished:
-            return b""
-        self._finished |= finished
+    def _open(self) -> list[Channel]:
+        return [channel for channel, growing in self._growing.items() if growing.is_open]
+
+    def _finish_groups(self, ended: Collection[Group], found: dict[Channel, _Piece]) -> bytes:
+        """Let out what is held of every group that this event ends, before or in the event itself."""
         elsewhere: list[Channel] = []
-        for channel in [channel for channel, is_open in self._open.items() if is_open and channel.place[1] in finished]:
-            if channel in found:
-                self._open[channel] = False
-                found[channel].node[found[channel].key] += self._finish(channel)
-            else:
-                elsewhere.append(channel)
-        template = body if not self._last else self._last
-        return self._flush(elsewhere, template)
-
-    def _flush(self, channels: list[Channel], template: dict[str, Any] | None = None) -> bytes:
-        held: dict[str | int, list[_Held]] = {}
-        for channel in channels:
-            if not self._open[channel]:
+        for channel in self._open():
+            if ended is not EVERYTHING and channel.place[0] not in ended:
                 continue
-            self._open[channel] = False
-            if rest := self._finish(channel):
-                held.setdefault(channel.place[1], []).append(_Held(channel, rest))
-        source = self._last if template is None else template
-        return b"".join(self._synthetic(source, index, texts).encode() for index, texts in held.items())
+            piece = found.get(channel)
+            if piece is None:
+                elsewhere.append(channel)
+            else:
+                self._growing[channel].is_open = False
+                piece.over = True
+                piece.node[piece.key] += self._finish(channel)
+        self._finished |= set(ended) if ended is not EVERYTHING else {channel.place[0] for channel in self._growing}
+        return self._flush(elsewhere)
 
-    def _synthetic(self, template: dict[str, Any], index: str | int, held: list[_Held]) -> Event:
-        """Make an event of our own that carries held text of one choice."""
-        choice: dict[str, Any] = {"index": index, **orjson.loads(orjson.dumps(self.shape.empty_choice))}
-        for entry in held:
-            _place(choice, entry.channel.place[2:], entry.text)
-        choice["finish_reason"] = None
-        return Event(_dump({**_head(template), "choices": [choice]}))
+    def _flush(self, channels: list[Channel]) -> bytes:
+        """Return, as events of our own, what is held of some channels, which end."""
+        out = []
+        for channel in channels:
+            growing = self._growing[channel]
+            growing.is_open = False
+            rest = self._finish(channel)
+            last, growing.last = growing.last, {}
+            if self.unmasking is None:
+                out += [self.shape.carry(last, channel.place, rest)] if rest else []
+                continue
+            if rest:
+                self.recorded += self.shape.write(self.shape.carry(last, channel.place, rest))
+            shown = self._unmask(channel, rest, over=True)
+            out += [self.shape.carry(last, channel.place, shown)] if shown else []
+        return self._write(out, recorded=self.unmasking is not None)
 
-    def _stop(self, final: dict[str, Any]) -> bytes:
-        """End the stream as the API does: every choice gets a finish reason, once, then ``[DONE]``."""
-        indexes = dict.fromkeys(channel.place[1] for channel in self._open) or {0: None}
-        choices = [
-            {"index": index, **self.shape.empty_choice, "finish_reason": "content_filter"}
-            for index in indexes
-            if index not in self._finished
-        ]
-        last = {**_head(self._last), "choices": choices, "hoopguard": final}
-        return Event(_dump(last)).encode() + Event(_DONE).encode()
+    def _show(self, body: Body, name: str, pieces: list[_Piece]) -> bytes:
+        """Return an event whose strings have passed the stages, as the caller sees it."""
+        self.shape.seal(body, self._written)
+        self._written += 1
+        written = self.shape.write(Event(orjson.dumps(body).decode(), name))
+        if self.unmasking is None:
+            return written
+        self.recorded += written
+        for piece in pieces:
+            said = piece.node[piece.key]
+            if isinstance(said, str):  # a number that passed is one still
+                piece.node[piece.key] = self._unmask(piece.channel, said, over=piece.over)
+        return self.shape.write(Event(orjson.dumps(body).decode(), name))
+
+    def _unmask(self, channel: Channel, text: str, *, over: bool) -> str:
+        if self.unmasking is None:
+            return text
+        shown = self.unmasking.feed(channel, text) if text else ""
+        return shown + self.unmasking.finish(channel) if over else shown
+
+    def _write(self, events: list[Event], *, recorded: bool = False) -> bytes:
+        """Return events of our own, or the stream's end, as bytes; kept for the record unless they are already."""
+        written = b""
+        for event in events:
+            if event.data.startswith("{"):
+                body = orjson.loads(event.data)
+                self.shape.seal(body, self._written)
+                event = Event(orjson.dumps(body).decode(), event.event)
+                self._written += 1
+            written += self.shape.write(event)
+        if self.unmasking is not None and not recorded:
+            self.recorded += written
+        return written
 
 
-def _parse(data: str) -> Any:
+def _parse(data: str) -> Body:
     try:
         body = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise FramingError("an event of the stream is not JSON") from error
     if not isinstance(body, dict):
         raise FramingError("an event of the stream is not a JSON object")
-    choices = body.get("choices") or []
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise FramingError("an event of the stream has choices that are not a list of objects")
     return body
-
-
-def _dump(body: Any) -> str:
-    return orjson.dumps(body).decode()
-
-
-def _head(body: dict[str, Any]) -> dict[str, Any]:
-    """Return what every event of a stream repeats: its id, object, time and model."""
-    return {key: body[key] for key in ("id", "object", "created", "model", "system_fingerprint") if key in body}
-
-
-def _steps(node: Any) -> list[tuple[Any, str | int]]:
-    """Return ``(key, step)`` of each child; list entries that say their ``index`` are known by it."""
-    if isinstance(node, dict):
-        return [(key, key) for key in node]
-    return [(position, _index(child, position)) for position, child in enumerate(node)]
-
-
-def _index(entry: Any, position: int) -> int:
-    index = entry.get("index") if isinstance(entry, dict) else None
-    return index if isinstance(index, int) and not isinstance(index, bool) else position
-
-
-def _place(node: dict[str, Any], place: Place, text: str) -> None:
-    """Put ``text`` into ``node`` at ``place``, making the objects and lists on the way."""
-    here: Any = node
-    for step, following in pairwise(place):
-        here = _descend(here, step, [] if isinstance(following, int) else {})
-    if isinstance(here, list):
-        here.append(text)
-    else:
-        here[place[-1]] = text
-
-
-def _descend(node: Any, step: str | int, fresh: Any) -> Any:
-    if isinstance(node, dict):
-        return node.setdefault(step, fresh)
-    known = next((entry for entry in node if isinstance(entry, dict) and entry.get("index") == step), None)
-    if known is None:
-        known = {"index": step} if isinstance(fresh, dict) else fresh
-        node.append(known)
-    return known

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
-from hoopguard.payload.fields import Fields, Kind, Text, Uninspectable, drop_repeats, rewrite, texts
+from hoopguard.payload.fields import Fields, Kind, Text, drop_repeats, read, rewrite, texts
 from hoopguard.payload.formats import PLAIN, Format, find_format, format_of
 from hoopguard.payload.strict_json import BodyError
 
@@ -95,9 +95,11 @@ def test_what_is_read_is_what_is_rewritten(body: Any, fields: Fields) -> None:
 @given(BODIES, st.sampled_from(FIELDS))
 def test_what_is_passed_over_is_structural_and_looks_like_an_identifier(body: Any, fields: Fields) -> None:
     """A string that nobody inspects has no room for prose: ASCII, no space, no @, at most 256 characters."""
+    assume(not read(body, fields).opaque)
     left = [*strings(body)]
     for text in texts(body, fields):
-        left.remove(text.value)
+        if text.kind is not Kind.NUMBER:
+            left.remove(text.value)
     assert all(value.isascii() and value.isprintable() and not set(value) & set(" @") for value in left)
     assert all(0 < len(value) <= 256 for value in left)
 
@@ -175,25 +177,20 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}
     "content",
     [
         [IMAGE],
-        IMAGE,
         [{"type": "text", "text": "look"}, IMAGE],
         [{"type": "text", "text": "look", "image_url": {"url": "data:,"}}],
-        [{"type": "text", "text": 5}],
-        [{"type": "text"}],
         [{"text": "no type"}],
         [{"type": ["text"], "text": "x"}],
         [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}],
         [{"type": "file", "file": {"file_id": "f"}}],
         ["bare"],
-        [None],
         [["text"]],
     ],
 )
 def test_what_is_not_text_in_a_message_is_uninspectable(content: Any) -> None:
     """Images, audio, files, parts of unknown type and parts that say two things are refused."""
-    body = {"model": "m", "messages": [{"role": "user", "content": content}]}
-    with pytest.raises(Uninspectable):
-        format_of("chat/completions").model(body)
+    body = {"messages": [{"role": "user", "content": content}]}
+    assert read(body, openai_chat.REQUEST).opaque
 
 
 @pytest.mark.parametrize(
@@ -201,6 +198,7 @@ def test_what_is_not_text_in_a_message_is_uninspectable(content: Any) -> None:
 )
 def test_text_in_a_message_is_inspectable(content: Any) -> None:
     """Plain strings, text parts and refusals pass."""
+    assert not read({"messages": [{"content": content}]}, openai_chat.REQUEST).opaque
     assert (
         format_of("chat/completions").model({"model": "m", "messages": [{"role": "user", "content": content}]}) == "m"
     )
@@ -222,8 +220,7 @@ def test_text_in_a_message_is_inspectable(content: Any) -> None:
 )
 def test_prompts_that_nobody_can_read_are_uninspectable(more: dict[str, Any]) -> None:
     """Token ids and embeddings are refused on the completions route."""
-    with pytest.raises(Uninspectable):
-        format_of("completions").model({"model": "m", **more})
+    assert read({"model": "m", **more}, openai_completions.REQUEST).opaque == {"tokens": None}
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 5, {}, {"model": ""}, {"model": 5}, {"model": ["m"]}, {"model": None}])

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
 from hoopguard.payload.fields import Kind
+from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser, FramingError
-from hoopguard.payload.streaming import AnswerStream, Channel, Stage, StopStream, StreamShape
+from hoopguard.payload.streaming import AnswerStream, Channel, Stage, StopStream
 
 HEAD = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -23,12 +24,15 @@ class Doubling:
     held: dict[Channel, str] = field(default_factory=dict)
 
     def feed(self, channel: Channel, text: str) -> str:
+        if channel.kind is Kind.NUMBER:
+            return text
         text = self.held.get(channel, "") + text
         self.held[channel] = text[-2:]
         return "".join(character * 2 for character in text[:-2])
 
     def finish(self, channel: Channel) -> str:
-        return "".join(character * 2 for character in self.held.pop(channel, "")) + "."
+        end = "" if channel.kind is Kind.NUMBER else "."
+        return "".join(character * 2 for character in self.held.pop(channel, "")) + end
 
 
 @dataclass
@@ -303,7 +307,7 @@ def test_a_stream_stopped_by_its_first_word_still_ends_properly() -> None:
         sse({"choices": [["bob"]]}),
         sse({"choices": {"0": {"delta": {"content": "bob"}}}}),
         sse("[" * 100_000),
-        sse('{"a":' * 40 + "1" + "}" * 40),
+        sse('{"a":' * 80 + "1" + "}" * 80),
         sse(delta(content="x", finish="stop"), delta(content="more")),
         sse(*(delta(notes=[{"index": number, "text": "x"}]) for number in range(600))),
         b"data: \xff\n\n",

@@ -1,0 +1,88 @@
+"""How a wire format's stream is cut up: which text goes on in the next event, when it ends, how an answer ends."""
+
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from hoopguard.payload.errors import error_of
+from hoopguard.payload.fields import Fields, Path
+from hoopguard.payload.sse import Event, EventParser
+
+Body = dict[str, Any]
+Group = Hashable
+Place = tuple[Any, ...]
+"""A channel's name: the group that it ends with, then what tells it from the others in it."""
+
+EVERYTHING: Final = frozenset({"everything"})
+"""What :meth:`StreamShape.ended` returns when all texts of the stream end."""
+
+
+class Parser(Protocol):
+    """Bytes in, as the network cuts them; whole events out."""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events that the bytes complete."""
+        ...
+
+    def finish(self) -> list[Event]:
+        """Return what is left at the end."""
+        ...
+
+
+class StreamShape:
+    """Server-sent events of JSON objects in which every text stands alone; formats say where theirs differ."""
+
+    api = "openai"
+    media = "text/event-stream"
+    event_names: frozenset[str] = frozenset({"error", "message"})
+    """Events' names that may pass; an ``id`` never does, for nobody could tell what it says."""
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields = fields
+
+    def parser(self) -> Parser:
+        """Return what cuts the stream into events."""
+        return EventParser()
+
+    def write(self, event: Event) -> bytes:
+        """Return an event as bytes of the stream."""
+        return event.encode()
+
+    def is_done(self, event: Event) -> bool:
+        """Tell whether an event says nothing but that the stream is over."""
+        return event.data.strip() == "[DONE]"
+
+    def place(self, body: Body, path: Path) -> Place | None:
+        """Return the channel to which the text at ``path`` belongs; None if it stands alone."""
+        return None
+
+    def ended(self, body: Body) -> Collection[Group]:
+        """Return the groups whose texts end with this event."""
+        return ()
+
+    def seal(self, body: Body, number: int) -> None:
+        """Adapt the ``number``-th event to its place among those that the caller gets."""
+
+    def carry(self, last: Body, place: Place, text: str) -> Event:
+        """Return an event of our own that carries held text of a channel; ``last`` is its latest event.
+
+        Raises:
+            NotImplementedError: every text of this format stands alone, so nothing is ever held.
+        """
+        raise NotImplementedError
+
+    def stop(self, last: Body, open_groups: Iterable[Group], final: Mapping[str, Any]) -> list[Event]:
+        """Return the events with which the answer ends properly when a rule stops it; ``final`` says why."""
+        return self.fail(str(final.get("message", "stopped by policy")), final)
+
+    def fail(self, message: str, about: Mapping[str, Any]) -> list[Event]:
+        """Return the events that say the answer failed."""
+        code, exchange = str(about.get("code", "hoopguard_stream_failed")), str(about.get("exchange", ""))
+        body = error_of(self.api, 502, code, message, exchange)
+        return [event_of(body, "error" if "error" in self.event_names else "")]
+
+
+def event_of(body: Body, name: str = "") -> Event:
+    """Return an event that holds a JSON object."""
+    return Event(orjson.dumps(body).decode(), name)

@@ -1,0 +1,70 @@
+"""What the gateway needs to know of one route: its address, its bodies, its stream."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hoopguard.payload.fields import Fields
+from hoopguard.payload.shapes import StreamShape
+from hoopguard.payload.strict_json import BodyError
+
+PLAIN: Final = Fields()
+"""A JSON body of which nothing is known: every value in it is inspected, every key a name."""
+
+_PARAMETER: Final = re.compile(r"\{model\}")
+_MODEL: Final = r"(?P<model>[A-Za-z0-9_.:-]{1,128})"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one route's traffic reads. A path may hold ``{model}``, which then names the model."""
+
+    name: str
+    method: str
+    path: str
+    api: str = "openai"
+    request: Fields = PLAIN
+    answer: Fields = PLAIN
+    stream: StreamShape | None = None
+    needs_model: bool = False
+    check: Callable[[Any], None] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What a server takes for granted where a request is silent; it decides how an answer comes."""
+
+    @property
+    def has_body(self) -> bool:
+        """Tell whether a request of this route carries a JSON object."""
+        return self.method == "POST"
+
+    def matches(self, method: str, path: str) -> bool:
+        """Tell whether a request takes this route."""
+        return method == self.method and (path == self.path or self._named(path) is not None)
+
+    def model(self, body: Any, path: str = "") -> str | None:
+        """Return the model that a request names, by its body or its path.
+
+        Raises:
+            BodyError: the body is not an object, names no model where the route demands one, or is not what
+                the route takes.
+        """
+        named = self._named(path)
+        if not self.has_body:
+            return named
+        if not isinstance(body, dict):
+            raise BodyError("the body has to be a JSON object")
+        if self.check is not None:
+            self.check(body)
+        model = body.get("model") if named is None else named
+        if isinstance(model, str) and model:
+            return model
+        if model is not None or self.needs_model:
+            raise BodyError("the body has to name a model, as a text")
+        return None
+
+    def _named(self, path: str) -> str | None:
+        if "{model}" not in self.path:
+            return None
+        pattern = _PARAMETER.sub(_MODEL, re.escape(self.path).replace(r"\{model\}", "{model}"))
+        found = re.fullmatch(pattern, path)
+        return found["model"] if found else None
