@@ -1,24 +1,21 @@
 """Finding entities in a text: Presidio's recognisers, its scores and its context words, within a time budget."""
 
-import hashlib
 import re
-import secrets
-from collections import OrderedDict
 from functools import lru_cache
-from threading import Lock
 from typing import Any, Final
 
 import regex
 
 from hoopguard.masking.findings import Finding, with_context, without_contained, words_up_to
+from hoopguard.masking.memory import Memory
 from hoopguard.masking.pending import Pending
 from hoopguard.masking.scan import Budget, DetectionGaveUp, Scan, scanning
 from hoopguard.policy.model import Recogniser
 
-__all__ = ["Budget", "DetectionGaveUp", "Detector", "Finding", "detector_for"]
+__all__ = ["Budget", "DetectionGaveUp", "Detector", "DetectorSpec", "Finding", "detector_for"]
 
-_REMEMBERED_TEXTS: Final = 2048
-_MOST_FINDINGS_REMEMBERED: Final = 256
+DetectorSpec = tuple[frozenset[str], tuple[Recogniser, ...]]
+"""What a detector is built from; another process can build the same."""
 
 _DIGIT: Final = "digit"
 _NEEDS: Final[dict[str, str]] = {
@@ -80,13 +77,12 @@ class Detector:
         """
         from hoopguard.masking.recognisers import build_recognisers, pending_patterns
 
+        self.spec: DetectorSpec = (entities, custom)
         self.recognisers = build_recognisers(entities, custom)
         self._sources = [_Source(recogniser) for recogniser in self.recognisers]
         self._needs = frozenset(source.need for source in self._sources)
         self._pending = Pending(pending_patterns(self.recognisers))
-        self._key = secrets.token_bytes(32)
-        self._seen: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
-        self._lock = Lock()
+        self.memory = Memory()
 
     def detect(self, text: str, *, budget: Budget) -> tuple[Finding, ...]:
         """Return what Presidio finds in a text, ordered by place.
@@ -94,14 +90,10 @@ class Detector:
         Raises:
             DetectionGaveUp: something did not finish, so the text counts as not looked at.
         """
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=32).digest()
-        with self._lock:
-            if digest in self._seen:
-                self._seen.move_to_end(digest)
-                return self._seen[digest]
-        findings = self.scan(text, Scan(budget))
-        if len(findings) <= _MOST_FINDINGS_REMEMBERED:
-            self._remember(digest, findings)
+        findings = self.memory.recall(text)
+        if findings is None:
+            findings = self.scan(text, Scan(budget))
+            self.memory.remember(text, findings)
         return findings
 
     def scan(self, text: str, scan: Scan) -> tuple[Finding, ...]:
@@ -137,12 +129,6 @@ class Detector:
         text = "mail ann@example.com, call (415) 867-5309, +49 30 123456 or pay 4111 1111 1111 1111, ip 10.0.0.1"
         self.scan(text, Scan(Budget(60)))
         self.pending_from(text, 0, budget=Budget(60))
-
-    def _remember(self, digest: bytes, findings: tuple[Finding, ...]) -> None:
-        with self._lock:
-            self._seen[digest] = findings
-            while len(self._seen) > _REMEMBERED_TEXTS:
-                self._seen.popitem(last=False)
 
 
 def _has(text: str, start: int, need: Need) -> bool:

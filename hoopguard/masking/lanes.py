@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -14,8 +14,8 @@ _THREADS: Final = 2
 class Lane:
     """A few threads; of each principal only one job at a time, so that nobody's many jobs keep others waiting."""
 
-    def __init__(self, name: str) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"masking-{name}")
+    def __init__(self, name: str, threads: int = _THREADS) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"masking-{name}")
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run[Result](self, principal: str, unwanted: Callable[[], bool], job: Callable[[], Result]) -> Result:
@@ -31,3 +31,7 @@ class Lane:
             if unwanted():
                 raise DetectionGaveUp("nobody waits for this any more")
             return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+
+    def submit[Result](self, job: Callable[[], Result]) -> Future[Result]:
+        """Have a job of the station's own done, which waits for nobody."""
+        return self._threads.submit(job)

@@ -3,47 +3,29 @@
 from collections import Counter
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal, Self
 
 from hoopguard.masking.detector import Detector, detector_for
 from hoopguard.masking.findings import Finding
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.operators import (
-    PLACEHOLDER,
     Claim,
-    Operate,
     merge,
-    operator_for,
-    placeholder_pattern,
-    without_vault,
 )
 from hoopguard.masking.operators import Masked as Masked
 from hoopguard.masking.pace import Pace, Unhurried
 from hoopguard.masking.pseudonyms import Vault
+from hoopguard.masking.rules import KEPT, MaskRule, build_rules
 from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
-from hoopguard.policy.masking import Mask, Recogniser
+from hoopguard.policy.masking import Mask
 from hoopguard.policy.model import Policy
 
 Way = Literal["request", "response"]
 
 MOST_S: Final = 10.0
 """The longest that anything may take to look at."""
-
-
-@dataclass(frozen=True, slots=True)
-class MaskRule:
-    """One ``[[mask]]`` table, ready to work."""
-
-    entities: frozenset[str]
-    threshold: float
-    operate: Operate
-    pseudonym: bool = False
-
-    def claims(self, finding: Finding) -> bool:
-        """Tell whether this rule hides a finding."""
-        return finding.entity in self.entities and finding.score >= self.threshold
 
 
 class Masker:
@@ -67,15 +49,11 @@ class Masker:
         masks = [mask for mask in policy.masks if _applies(mask, connection, direction)]
         if not masks:
             return None
-        rules = [_rule(mask) for mask in masks]
-        custom = list(policy.recognisers)
-        numbered = frozenset().union(*(rule.entities for rule in rules if rule.pseudonym))
-        if numbered:
-            rules.append(MaskRule(frozenset({PLACEHOLDER}), 0, without_vault, pseudonym=True))
-            custom.append(_placeholders(numbered))
+        rules, kept = build_rules(masks)
+        custom = (*policy.recognisers, *kept)
         entities = frozenset().union(*(rule.entities for rule in rules))
         detector = detector_for(entities, tuple(recogniser for recogniser in custom if recogniser.entity in entities))
-        return cls(tuple(rules), detector, max_held_chars=policy.gateway.max_held_chars, direction=direction)
+        return cls(rules, detector, max_held_chars=policy.gateway.max_held_chars, direction=direction)
 
     @property
     def needs_vault(self) -> bool:
@@ -140,22 +118,11 @@ class Masker:
         for span in spans:
             out.append(text[start : span.start])
             out.append(self.rules[span.rule].operate(span.entity, text[span.start : span.end]))
-            if span.entity != PLACEHOLDER:
+            if span.entity not in KEPT:
                 counts[span.entity] += 1
             start = span.end
         out.append(text[start:end])
         return "".join(out)
-
-
-def _rule(mask: Mask) -> MaskRule:
-    return MaskRule(
-        mask.resolved_entities, mask.threshold, operator_for(mask.operator), pseudonym=mask.operator.pseudonym is True
-    )
-
-
-def _placeholders(entities: frozenset[str]) -> Recogniser:
-    """Return what finds placeholders that are in a text already, so that they stay whole and are not taken twice."""
-    return Recogniser(name="placeholder", entity=PLACEHOLDER, patterns=(placeholder_pattern(entities),), score=1.0)
 
 
 def _applies(mask: Mask, connection: str, direction: Way) -> bool:

@@ -15,8 +15,10 @@ from maskable import ENTITIES, EVERYTHING, NEAR_MISSES, policy, texts
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 
+from hoopguard.masking import memory
 from hoopguard.masking.detector import DetectionGaveUp, Detector, Finding
 from hoopguard.masking.findings import without_contained
+from hoopguard.masking.memory import Memory
 from hoopguard.masking.nlp import WordNlpEngine
 from hoopguard.masking.phone import MIN_DIGITS
 from hoopguard.masking.recognisers import catalogue
@@ -146,14 +148,29 @@ def test_a_text_seen_before_is_not_looked_at_again_and_is_not_kept() -> None:
     own = Detector(frozenset({"EMAIL_ADDRESS"}), ())
     first = own.detect("bob@example.com", budget=Budget(10))
     assert own.detect("bob@example.com", budget=Budget(0)) == first
-    assert "bob" not in repr(own._seen)
+    assert "bob" not in repr(vars(own.memory))
 
 
-def test_memory_for_texts_is_bounded() -> None:
-    own = Detector(frozenset({"EMAIL_ADDRESS"}), ())
-    for number in range(3000):
-        own.detect(str(number), budget=Budget(10))
-    assert len(own._seen) <= 2048
+def test_memory_for_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_TEXTS", 100)
+    own = Memory()
+    for number in range(300):
+        own.remember(str(number), ())
+        assert own.recall("0") == ()
+    assert len(own) == 100
+    assert [own.recall(str(number)) for number in range(1, 202)] == [None] * 200 + [()]
+
+
+def test_memory_for_findings_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_FINDINGS", 100)
+    own = Memory()
+    some = tuple(Finding("X", at, at + 1, 1.0) for at in range(30))
+    for number in range(10):
+        own.remember(str(number), some)
+        own.remember(str(number), some)
+    assert [own.recall(str(number)) for number in range(10)] == [None] * 7 + [some] * 3
+    own.remember("more than fits", some * 4)
+    assert len(own) == 0
 
 
 def test_an_unknown_entity_is_named_with_those_that_are_known() -> None:
