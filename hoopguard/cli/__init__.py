@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_COMMANDS = ("check", "certs", "approvals", "sessions", "audit")
+_COMMANDS = ("check", "certs", "approvals", "sessions", "audit", "reveal")
 
 
 def _show_version(asked: bool) -> None:

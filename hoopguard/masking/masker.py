@@ -9,10 +9,7 @@ from typing import Final, Literal, Self
 from hoopguard.masking.detector import Detector, detector_for
 from hoopguard.masking.findings import Finding
 from hoopguard.masking.jsontext import JsonTextStream
-from hoopguard.masking.operators import (
-    Claim,
-    merge,
-)
+from hoopguard.masking.operators import Claim, merge
 from hoopguard.masking.operators import Masked as Masked
 from hoopguard.masking.pace import Pace, Unhurried
 from hoopguard.masking.pseudonyms import Vault

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from hoopguard.masking.encryption import Cipher
 from hoopguard.policy.masking import Operator
 
 PLACEHOLDER: Final = "HOOPGUARD_PLACEHOLDER"
-"""The name under which placeholders in a text are found; it is no entity that a policy could name."""
+ENCRYPTED: Final = "HOOPGUARD_ENCRYPTED"
+"""The names under which the operators' own marks are found in a text; no entity of a policy is called so."""
 
 PLACEHOLDER_TEXT: Final = re.compile(r"<([A-Z][A-Z0-9_]*)_[1-9][0-9]{0,5}>")
 
@@ -45,6 +47,8 @@ def operator_for(operator: Operator) -> Operate:
         return _mask(operator.mask.char, operator.mask.keep_last)
     if operator.hash is not None:
         return _hash(operator.hash.key.reveal().encode())
+    if operator.encrypt is not None:
+        return Cipher(operator.encrypt.key.reveal()).encrypt
     if operator.pseudonym:
         return without_vault
     return _redact

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hoopguard.policy.model import Policy
 
-_SECRET_KEYS = frozenset({"credential", "hash"})
+_SECRET_KEYS = frozenset({"credential", "hash", "encrypt"})
 _URL_SECRETS = re.compile(r"(?<=://).*(?=@)|(?<=[?#]).+", re.DOTALL)
 """What a URL may carry that nobody else should see: user and password, query, fragment."""
 _MAX_POLICY_BYTES = 1_000_000

@@ -46,12 +46,26 @@ class Hash(Table):
         return value
 
 
+class Encrypt(Table):
+    """``{ encrypt = … }``: AES-SIV, which ``hoopguard reveal`` undoes with the same key."""
+
+    key: SecretText
+
+    @field_validator("key")
+    @classmethod
+    def _long_key(cls, value: Any) -> Any:
+        if len(value.reveal()) < 32:
+            raise ValueError("expected a key of at least 32 characters, such as `openssl rand -hex 32` prints")
+        return value
+
+
 class Operator(Table):
-    """``operator``: one of replace, mask, hash, redact, pseudonym."""
+    """``operator``: one of replace, mask, hash, redact, encrypt, pseudonym."""
 
     replace: Replace | None = None
     mask: MaskChars | None = None
     hash: Hash | None = None
+    encrypt: Encrypt | None = None
     redact: bool | None = None
     pseudonym: bool | None = None
 
@@ -68,15 +82,19 @@ class Operator(Table):
         }
         if value == "hash":
             raise ValueError('expected { hash = { key = "${env:…}" } }: a hash without a key can be guessed')
+        if value == "encrypt":
+            raise ValueError('expected { encrypt = { key = "${env:…}" } }: without a key nobody could read it again')
         if value not in by_name:
-            raise ValueError(f'expected "replace", "mask", "redact", "pseudonym" or {{ hash = … }}, not {value!r}')
+            raise ValueError(
+                f'expected "replace", "mask", "redact", "pseudonym", {{ hash = … }} or {{ encrypt = … }}, not {value!r}'
+            )
         return by_name[value]
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        chosen = [self.replace, self.mask, self.hash, self.redact, self.pseudonym]
+        chosen = [self.replace, self.mask, self.hash, self.encrypt, self.redact, self.pseudonym]
         if sum(each is not None for each in chosen) != 1 or False in (self.redact, self.pseudonym):
-            raise ValueError("expected exactly one of replace, mask, hash, redact = true, pseudonym = true")
+            raise ValueError("expected exactly one of replace, mask, hash, encrypt, redact = true, pseudonym = true")
         return self
 
 

@@ -64,7 +64,7 @@ def test_a_masked_answer_streams_as_it_is_masked_with_a_vault(text: str, pieces:
     assert streamed(ANSWER.bound(one).stream(), cut(text, pieces)) == shown(other, text)
 
 
-values = st.text(alphabet="ab\"\\\n\t{}[]:,<>_1é\ud800\x00\u2028", min_size=1, max_size=8)
+values = st.text(alphabet='ab"\\\n\t{}[]:,<>_1é\ud800\x00\u2028', min_size=1, max_size=8)
 
 
 @settings(max_examples=150, deadline=None)
