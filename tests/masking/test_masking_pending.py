@@ -1,14 +1,16 @@
 """What could still become a match is told for any pattern, so that law 6 holds for the operator's own ones."""
 
 import pytest
+import re2
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskable import cut, masker, streamed
 from pydantic import ValidationError
 
+from hoopguard.beginnings import beginnings, loose_beginnings
 from hoopguard.masking.masker import Masker
-from hoopguard.masking.pending import Pending, beginnings, may_match_nothing
+from hoopguard.masking.pending import Pending, may_match_nothing
 
 FLAGS = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
 
@@ -84,3 +86,62 @@ def test_beginnings_are_those_of_the_pattern_and_no_more() -> None:
 )
 def test_patterns_that_may_match_nothing_are_told(pattern: str, empty: bool) -> None:
     assert may_match_nothing(pattern, FLAGS) == empty
+
+
+PLAIN = st.text(alphabet="ab 1-.\n", max_size=24) | st.sampled_from(
+    ["write to bob@example.com", "my card is 4111 1111 ", "a DE89 3704 0044 05", "ring (415) 867-5309 ", "ID 7777: red"]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    pattern=patterns | st.sampled_from([r"(\w)-\1", r"(?i)ab|1-", r"a(?#note)b"]),
+    text=short_texts,
+    start=st.integers(0, 9),
+)
+def test_what_is_quick_says_what_the_patterns_say(pattern: str, text: str, start: int) -> None:
+    """RE2 reads plain text; a letter of no alphabet that both know the same way sends it to ``regex``."""
+    start = min(start, len(text))
+    pending = Pending([(pattern, FLAGS), (r"\bb+@a", FLAGS)])
+    thorough = min(
+        (place for place in range(start, len(text) + 1) if any(p.match(text, place) for p in pending._all)),
+        default=len(text),
+    )
+    assert pending.earliest(text, start, lambda: 5.0) == thorough
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?<=z)ab",
+        r"a(?!b)c",
+        r"(\w)-\1",
+        r"\d{8,17}",
+        r"(?>a+)b",
+        r"[ab]++c",
+        r"(?i)ab|c",
+        "a(?#note)b",
+        r"^a$",
+        r"a\Z",
+    ],
+)
+def test_loose_beginnings_are_at_least_those_of_the_pattern(pattern: str) -> None:
+    """And RE2 understands them."""
+    loose = re2.compile(rf"(?:{loose_beginnings(pattern)[0]}|)\z")
+    begun = regex.compile(rf"(?:{beginnings(pattern)}|)\Z")
+    for text in ("za", "zab", "a", "ac", "x-", "x-x", "12345678901", "aab", "abab", "AB", "zz", ""):
+        assert loose.search(text).start() <= begun.search(text).start()
+
+
+def test_flags_set_in_the_middle_are_left_to_regex() -> None:
+    """RE2 reads them differently."""
+    with pytest.raises(ValueError, match="flags"):
+        loose_beginnings("a(?i)b")
+
+
+def test_plain_prose_is_read_without_regex() -> None:
+    """Nothing else is asked where RE2 is sure."""
+    pending = Pending([(r"\b[\w.]+@\w+\b", FLAGS), (r"(?<!\d)\d{9}(?!\d)", FLAGS)])
+    pending._all.clear()
+    assert pending.earliest("the quick brown fo", 4, lambda: 5.0) == len("the quick brown ")
+    assert pending.earliest("the quick, brown; ", 4, lambda: 5.0) == len("the quick, brown; ")
