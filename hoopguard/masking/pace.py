@@ -7,8 +7,8 @@ Prose costs less than its share, so it runs up no debt and is never ended, whate
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from hoopguard.masking.scan import Budget, DetectionGaveUp
@@ -52,9 +52,10 @@ class Load:
         """Tell whether streams that take more than their share have to make room."""
         return self.seconds > _CROWDED_S
 
-    def add(self, seconds: float) -> None:
-        """Note that so much time was taken; less than none if it was less than fair."""
+    def add(self, seconds: float) -> float:
+        """Note that so much time was taken, less than none if it was less than fair; return what there is now."""
         self._seconds = max(0.0, min(_MOST_LOAD_S, self.seconds + seconds))
+        return self._seconds
 
     def like(self) -> "Load":
         """Return an empty one that goes by the same clock."""
@@ -75,27 +76,54 @@ class Pace:
         """Tell whether to look at more characters at a time."""
         return self.load.busy
 
-    @contextmanager
-    def turn(self, chars: int) -> Iterator[Budget]:
+    def turn(self, chars: int) -> AbstractContextManager[Budget]:
         """Give the budget for so many characters; a turn within a turn is part of it.
+
+        Raises:
+            DetectionGaveUp: at the turn's end, the exchange has taken too much of everybody's time.
+        """
+        return _Turn(self, chars) if self._budget is None else nullcontext(self._budget)
+
+    def begin(self) -> tuple[Budget, float]:
+        """Begin a turn: return its budget, and the time on its clock."""
+        self._budget = Budget(_TURN_IF_CROWDED_S if self.load.crowded else _TURN_S, self._cpu)
+        return self._budget, self._cpu()
+
+    def end(self, began: float) -> float:
+        """End the turn; return the seconds that it took."""
+        self._budget = None
+        taken = self._cpu() - began
+        self.load.add(taken)
+        return taken
+
+    def charge(self, seconds: float) -> None:
+        """Note how much more than its share a turn took.
 
         Raises:
             DetectionGaveUp: the exchange has taken too much of everybody's time.
         """
-        if self._budget is not None:
-            yield self._budget
-            return
-        began = self._cpu()
-        self._budget = Budget(_TURN_IF_CROWDED_S if self.load.crowded else _TURN_S, self._cpu)
-        try:
-            yield self._budget
-        finally:
-            self._budget = None
-            taken = self._cpu() - began
-            self.load.add(taken)
-        self._debt.add(taken - chars / _FAIR_CHARS_PER_S)
-        if self._debt.seconds > (_MOST_DEBT_IF_CROWDED_S if self.load.crowded else _MOST_DEBT_S):
+        debt = self._debt.add(seconds)
+        if debt > _MOST_DEBT_IF_CROWDED_S and debt > (_MOST_DEBT_IF_CROWDED_S if self.load.crowded else _MOST_DEBT_S):
             raise DetectionGaveUp("the text takes too long to look at")
+
+
+class _Turn(AbstractContextManager[Budget]):
+    """A turn while it lasts; one that failed counts for all, but not against its own exchange, which ends anyway."""
+
+    __slots__ = ("_began", "_chars", "_pace")
+
+    def __init__(self, pace: Pace, chars: int) -> None:
+        self._pace = pace
+        self._chars = chars
+
+    def __enter__(self) -> Budget:
+        budget, self._began = self._pace.begin()
+        return budget
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        taken = self._pace.end(self._began)
+        if failed is None:
+            self._pace.charge(taken - self._chars / _FAIR_CHARS_PER_S)
 
 
 class Unhurried(Pace):
@@ -105,7 +133,6 @@ class Unhurried(Pace):
         super().__init__()
         self._whole = budget
 
-    @contextmanager
-    def turn(self, chars: int) -> Iterator[Budget]:
+    def turn(self, chars: int) -> AbstractContextManager[Budget]:
         """Give the one budget."""
-        yield self._whole
+        return nullcontext(self._whole)

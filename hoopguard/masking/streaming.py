@@ -73,17 +73,18 @@ class TextStream:
             return self._advance(budget, whole=True)
 
     def _take(self, part: str, budget: Budget) -> str:
-        budget.left_s()
+        left_s = budget.left_s()
         self._window += part
         self._unseen += len(part)
         limit = self._masker.max_held_chars
         if self._resting() and self.held_chars <= limit:
             return ""
-        began = time.thread_time()
+        began = time.monotonic()
         self._unseen = 0
         self._pending = self._masker.detector.pending_from(self._window, self._pending, budget=budget)
         out = self._advance(budget) if self._pending > self._released else ""
-        self._rest(time.thread_time() - began - _CHEAP_SCAN_S)
+        if self._rest_until or time.monotonic() - began > _CHEAP_SCAN_S:
+            self._rest(left_s - budget.left_s() - _CHEAP_SCAN_S)
         if self.held_chars > limit:
             raise DetectionGaveUp(f"more than {limit} characters would have to be held back")
         if len(self._window) > 4 * limit + _CONTEXT_TO_TRIM:
@@ -92,13 +93,14 @@ class TextStream:
 
     def _resting(self) -> bool:
         """Tell whether to wait for more characters before looking again, so that dear scans are rare."""
-        if self._unseen < self._rest_chars and time.monotonic() < self._rest_until:
+        if self._rest_until and self._unseen < self._rest_chars and time.monotonic() < self._rest_until:
             return True
-        return self._pace.busy and self._unseen < _AT_ONCE_IF_BUSY
+        return self._unseen < _AT_ONCE_IF_BUSY and self._pace.busy
 
     def _rest(self, dear_s: float) -> None:
+        dear_s = max(0.0, dear_s)
         self._rest_chars = min(dear_s * _REST_CHARS_PER_S, self._masker.max_held_chars / 4)
-        self._rest_until = time.monotonic() + dear_s * _REST_S_PER_S if dear_s > 0 else 0.0
+        self._rest_until = time.monotonic() + dear_s * _REST_S_PER_S if dear_s else 0.0
 
     def _advance(self, budget: Budget, *, whole: bool = False) -> str:
         self.scans += 1
@@ -110,7 +112,9 @@ class TextStream:
             # A finding's context words include the word it begins in, which may not be complete.
             unsure = (f.start for f in findings if self._released <= f.start < certain and word_is_open(text, f.start))
             certain = min(unsure, default=certain)
-        spans = merge(self._masker.claims(f for f in findings if self._released <= f.start < certain))
+        spans = (
+            merge(self._masker.claims(f for f in findings if self._released <= f.start < certain)) if findings else []
+        )
         release = certain
         if spans and spans[-1].end > release and not whole:
             release = spans.pop().start

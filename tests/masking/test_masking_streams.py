@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskable import CONTEXT, ENTITIES, EVERYTHING, LAZY_RULES, cut, masker, sizes, streamed, texts
 
+from hoopguard.masking import streaming
 from hoopguard.masking.detector import Budget, DetectionGaveUp
 from hoopguard.masking.masker import Masker
 from hoopguard.masking.pace import Load, Pace
@@ -66,6 +67,25 @@ def test_plain_prose_is_held_back_by_no_more_than_the_current_word() -> None:
         assert stream.held_chars <= len(so_far) - (so_far.rfind(" ") + 1)
         assert shown == so_far[: len(so_far) - stream.held_chars]
     assert shown + stream.finish() == PROSE
+
+
+_words = st.text(alphabet="abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=9)
+_prose = st.lists(
+    st.tuples(_words | _words.map(str.capitalize), st.sampled_from([" ", " ", " ", ", ", "; ", "\n", "! ", "? "])),
+    min_size=1,
+    max_size=25,
+).map(lambda pairs: "".join(word + after for word, after in pairs))
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=_prose, pieces=sizes)
+def test_prose_however_it_is_cut_is_held_back_by_no_more_than_the_word_it_ends_in(text: str, pieces: list[int]) -> None:
+    stream = DEFAULT.stream()
+    so_far = ""
+    for piece in cut(text, pieces):
+        so_far += piece
+        stream.feed(piece)
+        assert stream.held_chars <= len(so_far) - 1 - max(so_far.rfind(" "), so_far.rfind("\n"))
 
 
 def test_the_first_word_is_shown_before_the_second_is_complete() -> None:
@@ -143,7 +163,8 @@ def test_a_piece_that_never_ends_is_given_up_before_it_is_looked_at_whole(monkey
     assert max(looked_at) <= 16_384 + 1024
 
 
-def test_many_small_pieces_of_dear_text_are_not_looked_at_one_by_one() -> None:
+def test_many_small_pieces_of_dear_text_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_CHEAP_SCAN_S", -0.05)  # as if every scan took so much longer
     text = "(415) 867-5309 " * 200
     stream = DEFAULT.stream()
     assert streamed(stream, cut(text, [4])) == DEFAULT.mask(text).text
