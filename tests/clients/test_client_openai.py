@@ -1,0 +1,225 @@
+"""The openai package against chat completions and completions: whole, streamed, async, tools, structured output."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import openai
+import pytest
+from clientsite import ClientSite, Endpoint, order, told, without
+from fake_openai import ARGUMENTS, STRUCTURED
+from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import ChatCompletionChunk
+from pydantic import BaseModel
+from speech import masked, said
+
+pytest_plugins = ["clientfixtures"]
+
+TOOL: Final = {
+    "type": "function",
+    "function": {
+        "name": "find_customer",
+        "description": said("description"),
+        "parameters": {"type": "object", "properties": {"query": {"type": "string", "description": said("schema")}}},
+    },
+}
+CALL: Final = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "find_customer", "arguments": json.dumps({"query": said("history")})},
+}
+MESSAGES: Final[list[Any]] = [
+    {"role": "system", "content": said("system")},
+    {"role": "user", "content": [{"type": "text", "text": said("part")}, {"type": "text", "text": said("second")}]},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "call_1", "content": said("result")},
+    {"role": "user", "content": said("question")},
+]
+REFUSE: Final[list[Any]] = [{"role": "user", "content": f"please refuse. {said('question')}"}]
+ASKED: Final[dict[str, dict[str, Any]]] = {
+    "plain": {"messages": MESSAGES},
+    "two choices with logprobs": {"messages": MESSAGES, "n": 2, "logprobs": True, "top_logprobs": 2},
+    "reasoning": {"messages": MESSAGES, "reasoning_effort": "high"},
+    "tools": {"messages": MESSAGES, "tools": [TOOL]},
+    "refusal": {"messages": REFUSE},
+}
+every_way = pytest.mark.parametrize("more", ASKED.values(), ids=ASKED)
+
+
+def sdk(end: Endpoint) -> OpenAI:
+    return OpenAI(base_url=f"{end.url}/v1", api_key=end.key, http_client=openai.DefaultHttpxClient(trust_env=False))
+
+
+def async_sdk(end: Endpoint) -> AsyncOpenAI:
+    client = openai.DefaultAsyncHttpxClient(trust_env=False)
+    return AsyncOpenAI(base_url=f"{end.url}/v1", api_key=end.key, http_client=client)
+
+
+def masks_logprobs(answer: Any) -> Any:
+    """Log probabilities are taken out of what is masked: their tokens would say the text again."""
+    return without(answer, "logprobs")
+
+
+def kinds(chunk: ChatCompletionChunk) -> Iterator[str]:
+    """Yield what a chunk is about, choice by choice."""
+    for choice in chunk.choices:
+        delta = choice.delta.to_dict()
+        for key in ("reasoning_content", "content", "refusal", "tool_calls"):
+            if delta.get(key):
+                yield f"{choice.index}.{key}"
+        if choice.finish_reason:
+            yield f"{choice.index}.{choice.finish_reason}"
+    if not chunk.choices:
+        yield "usage" if chunk.usage else "nothing"
+
+
+def pieces_of(chunk: ChatCompletionChunk) -> Iterator[tuple[str, str]]:
+    """Yield a chunk's strings with the place that each is a piece of."""
+    for choice in told(chunk)["choices"]:
+        for call in choice["delta"].pop("tool_calls", None) or []:
+            for key, value in {**call, **call["function"]}.items():
+                if isinstance(value, str):
+                    yield f"{choice['index']}.{call['index']}.{key}", value
+        for key, value in choice["delta"].items():
+            yield f"{choice['index']}.{key}", value or ""
+
+
+def gathered(chunks: list[ChatCompletionChunk]) -> dict[str, Any]:
+    """Return what a stream said, text by text, with the order of its chunks and what stands beside the choices."""
+    texts: dict[str, str] = {}
+    for chunk in chunks:
+        for place, piece in pieces_of(chunk):
+            texts[place] = texts.get(place, "") + piece
+    beside = {(chunk.id, chunk.created, chunk.model, chunk.object) for chunk in chunks}
+    usage = [chunk.usage.to_dict() for chunk in chunks if chunk.usage]
+    ends = order(kind for chunk in chunks for kind in kinds(chunk))
+    return {"texts": texts, "order": ends, "beside": [list(each) for each in beside], "usage": usage}
+
+
+STREAMED: Final[dict[str, Any]] = {"model": "llama-3-8b", "stream": True, "stream_options": {"include_usage": True}}
+
+
+@every_way
+def test_a_whole_answer(site: ClientSite, more: dict[str, Any]) -> None:
+    """Every text is masked both ways; ids, counts and reasons are the model's."""
+
+    def ask(end: Endpoint) -> Any:
+        with sdk(end) as client:
+            return told(client.chat.completions.create(model="llama-3-8b", **more))
+
+    site.compare("openai", ask, masks_logprobs)
+
+
+@every_way
+def test_a_stream(site: ClientSite, more: dict[str, Any]) -> None:
+    """What a stream says, the order in which it says it, why it ends and what it cost are the model's, masked."""
+
+    def ask(end: Endpoint) -> Any:
+        with sdk(end) as client:
+            return gathered(list(client.chat.completions.create(**STREAMED, **more)))
+
+    site.compare("openai", ask)
+
+
+@every_way
+async def test_the_async_client(site: ClientSite, more: dict[str, Any]) -> None:
+    """The async client gets the same, whole and streamed, many at once."""
+
+    async def ask(end: Endpoint) -> Any:
+        async with async_sdk(end) as client:
+            whole = told(await client.chat.completions.create(model="llama-3-8b", **more))
+            chunks = [chunk async for chunk in await client.chat.completions.create(**STREAMED, **more)]
+        return [masks_logprobs(whole), gathered(chunks)]
+
+    directly = await ask(site.direct("openai"))
+    assert await ask(site.through("openai")) == masked(directly)
+    first, second, *rest = site.models["openai"].bodies()
+    assert rest == masked([first, second])
+
+
+@pytest.mark.parametrize("name", [name for name in ASKED if name != "two choices with logprobs"])
+def test_the_stream_helper(site: ClientSite, name: str) -> None:
+    """``chat.completions.stream`` puts the final answer together without an error."""
+
+    def ask(end: Endpoint) -> Any:
+        asked = {key: value for key, value in STREAMED.items() if key != "stream"}
+        with sdk(end) as client, client.chat.completions.stream(**asked, **ASKED[name]) as stream:
+            kinds = order(event.type for event in stream)
+            return {"order": kinds, "final": told(stream.get_final_completion())}
+
+    site.compare("openai", ask)
+
+
+class Customer(BaseModel):
+    summary: str
+    email: str
+    tags: list[str]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_structured_output(site: ClientSite, streamed: bool) -> None:
+    """``parse`` and the stream helper make the caller's own class of a masked answer."""
+    with sdk(site.through("openai")) as client:
+        asked: dict[str, Any] = {"model": "llama-3-8b", "messages": MESSAGES, "response_format": Customer}
+        if streamed:
+            with client.chat.completions.stream(**asked) as stream:
+                parsed = stream.get_final_completion().choices[0].message.parsed
+        else:
+            parsed = client.chat.completions.parse(**asked).choices[0].message.parsed
+    assert parsed is not None
+    assert parsed == Customer(**masked(STRUCTURED))
+    assert site.models["openai"].bodies()[0]["response_format"]["json_schema"]["name"] == "Customer"
+
+
+def test_tool_arguments_are_json_of_the_masked_values(site: ClientSite) -> None:
+    """An address is masked in a call's arguments, also where the JSON in the string says its @ as an escape."""
+    with sdk(site.through("openai")) as client:
+        asked: dict[str, Any] = {"model": "llama-3-8b", "messages": MESSAGES, "tools": [TOOL]}
+        calls: Any = client.chat.completions.create(**asked).choices[0].message.tool_calls
+    assert [json.loads(call.function.arguments) for call in calls] == [masked(ARGUMENTS)] * 2
+
+
+COMPLETIONS: Final[dict[str, dict[str, Any]]] = {"plain": {}, "echo": {"echo": True}, "logprobs": {"logprobs": 1}}
+
+
+@pytest.mark.parametrize("more", COMPLETIONS.values(), ids=COMPLETIONS)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_completions(site: ClientSite, more: dict[str, Any], streamed: bool) -> None:
+    """The older route: the text, its echo of the prompt and its end."""
+
+    def ask(end: Endpoint) -> Any:
+        with sdk(end) as client:
+            if not streamed:
+                return told(client.completions.create(model="llama-3-8b", prompt=said("prompt"), **more))
+            chunks = list(client.completions.create(prompt=said("prompt"), **STREAMED, **more))
+        text = "".join(choice.text for chunk in chunks for choice in chunk.choices)
+        reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+        usage = [chunk.usage.to_dict() for chunk in chunks if chunk.usage]
+        return {"text": text, "reasons": reasons, "usage": usage, "last": chunks[-1].choices == []}
+
+    site.compare("openai", ask, masks_logprobs)
+
+
+def test_the_models_are_listed(site: ClientSite) -> None:
+    """The list of models comes as the server gives it."""
+    lists = []
+    for end in (site.direct("openai"), site.through("openai")):
+        with sdk(end) as client:
+            lists.append([told(model) for model in client.models.list()])
+    assert lists[0] == lists[1]
+    assert lists[0][0]["id"] == "llama-3-8b"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_refusal_is_the_sdks_own_exception(site: ClientSite, streamed: bool) -> None:
+    """A bad token is ``AuthenticationError``, a blocked prompt ``PermissionDeniedError``; both have our code."""
+    end = site.through("openai")
+    asked: dict[str, Any] = {"model": "llama-3-8b", "messages": [{"role": "user", "content": "a banana"}]}
+    with sdk(end) as client, pytest.raises(openai.PermissionDeniedError) as blocked:
+        client.chat.completions.create(**asked, stream=streamed)
+    assert blocked.value.code == "hoopguard_blocked"
+    assert "Bananas must not be discussed." in blocked.value.message
+    with sdk(Endpoint(end.url, "nonsense")) as client, pytest.raises(openai.AuthenticationError) as stranger:
+        client.chat.completions.create(**asked, stream=streamed)
+    assert stranger.value.code == "hoopguard_bad_token"
+    assert site.models["openai"].seen == []
