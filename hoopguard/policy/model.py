@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
 
 from hoopguard.policy.masking import Mask as Mask
 from hoopguard.policy.masking import Recogniser as Recogniser
+from hoopguard.policy.routes import Api, check_route, routes_of
 from hoopguard.policy.table import Direction, Name, SomeWords, Table, Words
 from hoopguard.policy.values import (
     DurationS,
@@ -117,8 +118,8 @@ class Connection(Table):
     name: Name
     upstream: str
     hosts: tuple[str, ...] = ()
-    api: Literal["openai"] = "openai"
-    routes: SomeWords = ("chat/completions", "completions", "models")
+    api: Api = "openai"
+    routes: SomeWords = Field(default_factory=lambda data: routes_of(data.get("api", "auto")))
     credential: Credential | None = None
     ca: str | None = None
     answer_timeout_s: Annotated[DurationS, Field(alias="answer_timeout", gt=0)] = 600.0
@@ -142,12 +143,7 @@ class Connection(Table):
     @classmethod
     def _route_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for route in value:
-            if route not in OPENAI_ROUTES and not re.fullmatch(r"(GET|POST) /[A-Za-z0-9._~/-]+", route):
-                known = ", ".join(OPENAI_ROUTES)
-                raise ValueError(f'expected one of {known}, or "POST /path" for a JSON route, not {route!r}')
-            named = route.partition(" /v1/")[2]
-            if named in OPENAI_ROUTES:
-                raise ValueError(f"expected {named!r}, not {route!r}: by its name, all of the route is understood")
+            check_route(route)
         return value
 
     @field_validator("ca")
@@ -164,9 +160,6 @@ class Connection(Table):
                     f"allow.{number}.routes names {unknown[0]!r}, which the connection's routes do not list"
                 )
         return self
-
-
-OPENAI_ROUTES: Final = ("chat/completions", "completions", "models")
 
 
 class Unless(Table):

@@ -1,0 +1,53 @@
+"""The routes that a policy can name, and those that a connection has if its policy names none.
+
+What a route's bodies and streams look like is the wire formats' affair (``payload``); this is the list of their names.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+Api = Literal["openai", "auto"]
+"""What a connection's ``api`` may be; each but ``auto`` has routes of its own."""
+
+
+class Route(NamedTuple):
+    """Where a named route is found, and whose API it belongs to. ``{model}`` stands for a model's name."""
+
+    method: str
+    path: str
+    api: str
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a path is this route's, for any model."""
+        return re.fullmatch(re.escape(self.path).replace(r"\{model\}", "[^/]+"), path) is not None
+
+
+ROUTES: Final[Mapping[str, Route]] = {
+    "chat/completions": Route("POST", "/v1/chat/completions", "openai"),
+    "completions": Route("POST", "/v1/completions", "openai"),
+    "models": Route("GET", "/v1/models", "openai"),
+}
+
+_PLAIN: Final = re.compile(r"(?:GET|POST) (/[A-Za-z0-9._~/-]+)", re.ASCII)
+
+
+def routes_of(api: str) -> tuple[str, ...]:
+    """Return the names of an API's routes; ``auto`` has them all."""
+    return tuple(name for name, route in ROUTES.items() if api in ("auto", route.api))
+
+
+def check_route(route: str) -> None:
+    """Refuse what names no route.
+
+    Raises:
+        ValueError: neither a known name nor a method and a path, or a path that has a name.
+    """
+    if route in ROUTES:
+        return
+    plain = _PLAIN.fullmatch(route)
+    if plain is None:
+        raise ValueError(f'expected one of {", ".join(ROUTES)}, or "POST /path" for a JSON route, not {route!r}')
+    named = next((name for name, known in ROUTES.items() if known.covers(plain[1])), None)
+    if named is not None:
+        raise ValueError(f"expected {named!r}, not {route!r}: by its name, all of the route is understood")
