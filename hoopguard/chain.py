@@ -17,8 +17,8 @@ from mitmproxy import connection, http
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.errors import error_body, error_headers
-from hoopguard.payload.fields import read_aside
-from hoopguard.payload.streaming import AnswerStream
+from hoopguard.payload.fields import read_aside, replace
+from hoopguard.payload.streaming import AnswerStream, Channel
 from hoopguard.policy import PolicyHolder
 
 _log = logging.getLogger(__name__)
@@ -255,7 +255,11 @@ class Chain:
             self.refuse(flow, _BUG)
             return
         flow.response.trailers = None
-        _put_body(flow.response, strict_json.dump(exchange.answer))
+        body = strict_json.dump(exchange.answer)
+        if exchange.unmasking is not None:
+            exchange.sent = bytearray(body)  # the record keeps what was hidden hidden
+            body = strict_json.dump(_unmasked(exchange))
+        _put_body(flow.response, body)
         exchange.facts["status"] = flow.response.status_code
         exchange.finish("allowed", "")
 
@@ -360,6 +364,16 @@ def _plain_head(response: http.Response, media: str) -> None:
     response.reason = ""
     if not response.headers.get("retry-after", "0").isdigit() or len(response.headers.get("retry-after", "")) > 6:
         del response.headers["retry-after"]
+
+
+def _unmasked(exchange: Exchange) -> Any:
+    """Return the answer with the caller's own values where their placeholders stand."""
+    stage, shown = exchange.unmasking, []
+    for _, _, text in exchange.reading.texts:
+        channel = Channel((None, *text.path), text.kind)
+        shown.append(stage.feed(channel, text.value) + stage.finish(channel))
+    replace(exchange.reading, shown)
+    return exchange.answer
 
 
 def _put_body(message: http.Message, body: bytes) -> None:

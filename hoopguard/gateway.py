@@ -227,7 +227,7 @@ def _chain(policy: PolicyHolder) -> Chain:
     settings = Settings(record.durability, record.segment_bytes, record.idle_s)
     about = {"hoopguard": __version__, "policy": loaded.digest}
     journal = Journalist.open(loaded.state, settings, time.time, about)
-    stations = (Identity(policy), Guardrail(), Approval(open_store(loaded.state)), Masking(), Recorder(journal))
+    stations = (Identity(policy), Guardrail(), Approval(open_store(loaded.state)), Masking(policy), Recorder(journal))
     return Chain(policy, stations)
 
 

@@ -104,7 +104,7 @@ class Identity:
         exchange = Exchange.of(flow)
         try:
             exchange.body = await _body(flow, exchange)
-            model = exchange.format.model(exchange.body, exchange.target.path)
+            model = exchange.format.model(exchange.body, exchange.target.route_path)
             exchange.reading = await read_aside(
                 exchange.body, exchange.format.request, len(flow.request.raw_content or b"")
             )

@@ -17,7 +17,10 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: its connection, the wire format of its route, and the upstream's address."""
+    """Where a request goes: its connection, the wire format of its route, and the upstream's address.
+
+    ``route_path`` is the path as the format knows it; ``path`` has the upstream's own before it.
+    """
 
     connection: Connection
     format: Format
@@ -25,6 +28,7 @@ class Target:
     host: str
     port: int
     path: str
+    route_path: str
 
     @property
     def authority(self) -> str:
@@ -77,7 +81,7 @@ def find_target(
         raise Refused(403, "hoopguard_route_not_listed", message)
     scheme, upstream_host, port = upstream_address(connection)
     base = urlsplit(connection.upstream).path.rstrip("/")
-    return Target(connection, wire, scheme, upstream_host, port, base + wire.path)
+    return Target(connection, wire, scheme, upstream_host, port, base + rest, rest)
 
 
 def _find_connection(

@@ -1,36 +1,25 @@
 """Hide in requests and answers what the ``[[mask]]`` tables of policy.toml name."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final
 
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 
 from hoopguard.exchange import Direction, Exchange, Refused
-from hoopguard.masking.jsontext import JsonTextStream
-from hoopguard.masking.lanes import Lane
-from hoopguard.masking.masker import MOST_S, Masker
+from hoopguard.masking.inspection import Inspection
+from hoopguard.masking.masker import Masker
 from hoopguard.masking.pace import Load, Pace
+from hoopguard.masking.pseudonyms import Vault, Vaults
 from hoopguard.masking.scan import Budget, DetectionGaveUp
-from hoopguard.masking.streaming import TextStream
-from hoopguard.payload.fields import Kind, Reading, Text, replace
-from hoopguard.payload.streaming import Channel
-from hoopguard.policy import LoadedPolicy, PolicyError
+from hoopguard.masking.stages import MaskStage, NameTellsError, UnmaskStage, masked_texts
+from hoopguard.payload.fields import Reading, replace
+from hoopguard.policy import LoadedPolicy, PolicyError, PolicyHolder
 
-_INLINE_CHARS: Final = 4_096
-_INLINE_NODES: Final = 256
-_INLINE_BUDGET_S: Final = 0.012
-_QUICK_BUDGET_S: Final = 0.5
-_LEAST_S: Final = 1.0
-_S_PER_CHAR: Final = 0.0001
+_FEW_VALUES: Final = 256
 _REDACTING_S: Final = 2.0
-
-
-class NameTellsError(Exception):
-    """A key or an identifier of a body holds what must not be seen."""
 
 
 class Masking:
@@ -38,22 +27,34 @@ class Masking:
 
     name = "masking"
 
-    def __init__(self) -> None:
-        self._masker = lru_cache(maxsize=64)(_build)
+    def __init__(self, policy: PolicyHolder) -> None:
+        self._policy = policy
+        self._build = lru_cache(maxsize=64)(_build)
         self._load = Load()
-        self._quick = Lane("quick")
-        self._dear = Lane("dear")
+        self._inspection = Inspection()
+        self._vaults = Vaults()
+
+    def running(self) -> None:
+        """Start the worker processes, so that the first long body need not wait for them."""
+        loaded = self._policy.current
+        ways: tuple[Direction, ...] = ("request", "response")
+        built = [self._build(loaded, each.name, way) for each in loaded.policy.connections for way in ways]
+        self._inspection.start([masker for masker in built if masker is not None])
+
+    def done(self) -> None:
+        """End the worker processes."""
+        self._inspection.stop()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Offer the other stations a way to show a text without what must not be seen."""
         exchange = Exchange.of(flow)
-        masker = self._masker(exchange.policy, exchange.connection.name, "request")
+        masker = self._masker(exchange, "request")
         exchange.redact = _redactor(masker) if masker is not None else None
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Mask every text of the request."""
         exchange = Exchange.of(flow)
-        masker = self._masker(exchange.policy, exchange.connection.name, "request")
+        masker = self._masker(exchange, "request")
         if masker is None or exchange.body is None:
             return
         try:
@@ -67,17 +68,19 @@ class Masking:
             raise Refused(400, "hoopguard_uninspectable", message) from error
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """Stand in the way of a streamed answer."""
+        """Stand in the way of a streamed answer, and offer to put back for its caller what was hidden for them."""
         exchange = Exchange.of(flow)
-        masker = self._masker(exchange.policy, exchange.connection.name, "response")
-        if masker is not None and exchange.facts["streamed"]:
+        masker = self._masker(exchange, "response")
+        if masker is not None:
             exchange.drop_repeats = True
-            exchange.stages.append(_MaskStage(exchange, masker, Pace(self._load)))
+            if exchange.facts["streamed"]:
+                exchange.stages.append(MaskStage(exchange, masker, Pace(self._load)))
+        exchange.unmasking = self._unmasking(exchange)
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Mask every text of a whole answer."""
         exchange = Exchange.of(flow)
-        masker = self._masker(exchange.policy, exchange.connection.name, "response")
+        masker = self._masker(exchange, "response")
         if masker is None:
             return
         reading: Reading = exchange.reading
@@ -92,43 +95,44 @@ class Masking:
             raise Refused(502, "hoopguard_uninspectable", message, "failed") from error
 
     async def _mask(self, masker: Masker, flow: http.HTTPFlow, reading: Reading, direction: Direction) -> None:
-        """Mask a body: a small one at once, others in a thread; those that take their time wait for each other only."""
+        """Mask a body, wherever there is time for it."""
         exchange = Exchange.of(flow)
-        work = _Work(masker, Budget(_INLINE_BUDGET_S))
-        try:
-            masked = work.masked(reading) if _is_small(reading) else None
-        except DetectionGaveUp:
-            masked = None
-        if masked is None:
-            work, masked = await self._mask_in_thread(masker, flow, reading)
-        replace(reading, masked)
-        for entity, count in work.counts.items():
-            exchange.count_masked(direction, entity, count)
-
-    async def _mask_in_thread(self, masker: Masker, flow: http.HTTPFlow, reading: Reading) -> "tuple[_Work, list[str]]":
-        """Mask a body among the quick ones if it is one of them, else among the dear ones."""
-        principal = getattr(Exchange.of(flow).principal, "id", "")
 
         def hung_up() -> bool:
             return not flow.client_conn.state & ConnectionState.CAN_READ
 
-        def quick() -> "tuple[_Work, list[str]]":
-            work = _Work(masker, Budget(_QUICK_BUDGET_S, unwanted=hung_up))
-            return work, work.masked(reading)
-
-        def dear() -> "tuple[_Work, list[str]]":
-            work = _Work(masker, Budget(_LEAST_S, unwanted=hung_up), _S_PER_CHAR)
-            return work, work.masked(reading)
-
         try:
-            try:
-                return await self._quick.run(principal, hung_up, quick)
-            except DetectionGaveUp:
-                return await self._dear.run(principal, hung_up, dear)
+            masked, counts = await self._inspection.run(
+                masker,
+                partial(masked_texts, reading),
+                principal=getattr(exchange.principal, "id", ""),
+                unwanted=hung_up,
+                small=reading.values + len(reading.names) <= _FEW_VALUES,
+            )
         except DetectionGaveUp as error:
             if hung_up():
                 raise Refused(403, "hoopguard_cancelled", "The caller hung up.", "cancelled") from error
             raise
+        replace(reading, masked)
+        for entity, count in counts.items():
+            exchange.count_masked(direction, entity, count)
+
+    def _masker(self, exchange: Exchange, direction: Direction) -> Masker | None:
+        """Return the masker for an exchange, bound to its session's placeholders if it needs any."""
+        masker = self._build(exchange.policy, exchange.connection.name, direction)
+        return masker.bound(self._vault(exchange)) if masker is not None and masker.needs_vault else masker
+
+    def _vault(self, exchange: Exchange) -> Vault:
+        principal = exchange.principal
+        return self._vaults.open((principal.id, principal.session, exchange.connection.name), time.time())
+
+    def _unmasking(self, exchange: Exchange) -> UnmaskStage | None:
+        """Return what puts a caller's own values back; None if nothing of theirs was hidden behind a placeholder."""
+        masker = self._build(exchange.policy, exchange.connection.name, "request")
+        if masker is None or not masker.needs_vault:
+            return None
+        restorer = self._vault(exchange).restorer()
+        return UnmaskStage(restorer) if restorer else None
 
 
 def check_masks(loaded: LoadedPolicy) -> None:
@@ -145,100 +149,6 @@ def check_masks(loaded: LoadedPolicy) -> None:
                 raise PolicyError(loaded.file, "mask · entities", None, str(error)) from error
             if masker is not None:
                 masker.warm_up()
-
-
-class _MaskStage:
-    """Masking's place in a stream: each channel has a text stream of its own."""
-
-    def __init__(self, exchange: Exchange, masker: Masker, pace: Pace) -> None:
-        self._exchange = exchange
-        self._masker = masker
-        self._pace = pace
-        self._streams: dict[Channel, TextStream | JsonTextStream] = {}
-
-    def feed(self, channel: Channel, text: str) -> str:
-        """Return what of the channel may go on now."""
-        stream = self._streams.get(channel)
-        if stream is None:
-            is_json = channel.kind is Kind.JSON_TEXT
-            begin = self._masker.json_stream if is_json else self._masker.stream
-            stream = self._streams[channel] = begin(self._pace)
-        return stream.feed(text)
-
-    def check_names(self, names: Sequence[str]) -> None:
-        """Look at what the stream says beside its texts.
-
-        Raises:
-            NameTellsError: it says what must not be seen; the stream must end.
-        """
-        with self._pace.turn(sum(map(len, names))) as budget:
-            check_names(self._masker, names, budget)
-
-    def finish(self, channel: Channel) -> str:
-        """Return what was held of the channel, and count what was hidden in it."""
-        stream = self._streams.pop(channel, None)
-        if stream is None:
-            return ""
-        rest = stream.finish()
-        for entity, count in stream.counts.items():
-            self._exchange.count_masked("response", entity, count)
-        return rest
-
-
-class _Work:
-    """The masking of one body's texts within one budget, which may grow with the characters up to a limit."""
-
-    def __init__(self, masker: Masker, budget: Budget, s_per_char: float = 0.0) -> None:
-        self._masker = masker
-        self._budget = budget
-        self._s_per_char = s_per_char
-        self._may_grow_s = MOST_S - _LEAST_S
-        self.counts: Counter[str] = Counter()
-
-    def masked(self, reading: Reading) -> list[str]:
-        """Return every text of a body masked.
-
-        Raises:
-            NameTellsError: a key or an identifier holds what must not be seen; nothing can take its place.
-            DetectionGaveUp: the body's time has run out.
-        """
-        check_names(self._masker, reading.names, self._budget)
-        return [self.mask(text) for _, _, text in reading.texts]
-
-    def mask(self, text: Text) -> str:
-        """Return a text masked.
-
-        Raises:
-            DetectionGaveUp: the body's time has run out.
-        """
-        self._budget.left_s()
-        if not text.value:
-            return ""
-        more_s = min(len(text.value) * self._s_per_char, self._may_grow_s)
-        self._may_grow_s -= more_s
-        self._budget.add(more_s)
-        mask = self._masker.mask_json if text.kind is Kind.JSON_TEXT else self._masker.mask
-        masked = mask(text.value, self._budget)
-        self.counts.update(masked.counts)
-        return masked.text
-
-
-def check_names(masker: Masker, names: Iterable[str], budget: Budget) -> None:
-    """Look at keys and identifiers, in whose places nothing else can be put.
-
-    Raises:
-        NameTellsError: one of them holds what must not be seen.
-        DetectionGaveUp: there is no time left to look.
-    """
-    for name in names:
-        for line in name.split("\n"):
-            if masker.mask(line, budget).counts:
-                raise NameTellsError("An object's key, or a name, holds personal data.")
-
-
-def _is_small(reading: Reading) -> bool:
-    """Tell whether a body has few characters and few values."""
-    return reading.chars <= _INLINE_CHARS and reading.values + len(reading.names) <= _INLINE_NODES
 
 
 def _redactor(masker: Masker) -> Callable[[str], str]:
