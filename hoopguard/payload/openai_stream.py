@@ -53,19 +53,27 @@ def _head(body: Body) -> Body:
 
 
 def put(node: dict[str, Any], place: Place, text: str) -> None:
-    """Put ``text`` into ``node`` at ``place``, making the objects and lists on the way."""
+    """Put ``text`` into ``node`` at ``place``, making the objects and lists on the way.
+
+    Raises:
+        FramingError: something else stands on the way already.
+    """
     here: Any = node
     for step, following in pairwise(place):
         here = _descend(here, step, [] if isinstance(following, int) else {})
     if isinstance(here, list):
         here.append(text)
-    else:
+    elif isinstance(here, dict):
         here[place[-1]] = text
+    else:
+        raise FramingError("a text of the stream stands where none can be added to")
 
 
 def _descend(node: Any, step: str | int, fresh: Any) -> Any:
     if isinstance(node, dict):
         return node.setdefault(step, fresh)
+    if not isinstance(node, list):
+        raise FramingError("a text of the stream stands where none can be added to")
     known = next((entry for entry in node if isinstance(entry, dict) and entry.get("index") == step), None)
     if known is None:
         known = {"index": step} if isinstance(fresh, dict) else fresh

@@ -1,0 +1,120 @@
+"""What becomes of every field of every wire format, as ``docs/formats.md`` tells it.
+
+``python -m hoopguard.payload.coverage > docs/formats.md`` writes that file anew.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, assert_never
+
+from hoopguard.payload.fields import (
+    Fields,
+    Kind,
+    Label,
+    Number,
+    Opaque,
+    Parts,
+    Repeat,
+    Said,
+    Strings,
+    Table,
+    Treatment,
+    Word,
+)
+from hoopguard.payload.formats import FORMATS
+from hoopguard.payload.wire import Format
+
+_INTRO: Final = """\
+# Wire formats
+
+What the gateway does with every field of every API that it knows. This file is written by
+`python -m hoopguard.payload.coverage` from the tables that the gateway itself works by, and a test compares the two.
+
+**Whatever a table does not mention is masked as text**, wherever it stands: strings whole, numbers by their digits (a
+number that changes becomes a string). Keys that are not the API's own words are inspected as names: nothing can be put
+in a key's place, so one that holds personal data refuses the body.
+
+| treatment | what it means |
+|---|---|
+| text | inspected and masked |
+| JSON inside a string | parsed, its strings and numbers masked, written again; what is no JSON is masked as text |
+| identifier, inspected | a name: passes if it looks like one and holds nothing to hide; else text, or refused |
+| identifier | one that a server made; passes if it looks like one, else it is text |
+| one of … | the API's own word passes; anything else is text |
+| number up to … | passes; a larger one is inspected like a text |
+| refused: … | cannot be inspected; refused unless the policy lets this kind pass |
+| taken out | says a text again in another form; `null` once a rule masks answers |
+| by `key` | an object of one of the kinds below it; any other kind, or any other key in it, is refused: part |
+
+`*` is any position of a list, `?` any key, `field[type]` a field that is of that type.
+"""
+
+
+class Row(NamedTuple):
+    """A field, and what becomes of it."""
+
+    field: str
+    treatment: str
+
+
+def describe(fields: Fields) -> Iterator[Row]:
+    """Yield a row for every field that a table mentions, in its order."""
+    yield from _rows(fields.table, "")
+
+
+def _rows(table: Table, prefix: str) -> Iterator[Row]:
+    for path, treatment in table.items():
+        field = f"{prefix}.{path}".strip(".")
+        yield Row(field, _said_of(treatment))
+        if isinstance(treatment, Parts):
+            for name, variant in treatment.variants.items():
+                if isinstance(variant, Opaque):
+                    yield Row(f"{field}[{name}]", _said_of(variant))
+                else:
+                    yield from _rows(variant, f"{field}[{name}]") if variant else [Row(f"{field}[{name}]", "no field")]
+
+
+def _said_of(treatment: Treatment) -> str:
+    match treatment:
+        case Said(Kind.JSON_TEXT):
+            return "JSON inside a string"
+        case Said():
+            return "text"
+        case Strings(what, many):
+            return f"text{', or a list of texts' if many else ''}; else refused: {what}"
+        case Label(made):
+            return "identifier" if made else "identifier, inspected"
+        case Word(words):
+            return f"one of {', '.join(sorted(words))}"
+        case Number(most):
+            return f"number up to {most:,}"
+        case Opaque(what):
+            return f"refused: {what}"
+        case Repeat():
+            return "taken out"
+        case Parts(by):
+            return f"by `{by}`"
+    assert_never(treatment)
+
+
+def document() -> str:
+    """Return the whole of ``docs/formats.md``."""
+    return "\n".join([_INTRO, *(_section(format_) for format_ in FORMATS)])
+
+
+def _section(format_: Format) -> str:
+    lines = [f"## `{format_.name}`", "", f"`{format_.method} {format_.path}`, API `{format_.api}`", ""]
+    if format_.has_body:
+        lines += _table("request", format_.request)
+    lines += _table("answer", format_.answer)
+    if format_.stream is not None and format_.stream.fields is not format_.answer:
+        lines += _table(f"event of a stream (`{format_.stream.media}`)", format_.stream.fields)
+    return "\n".join(lines)
+
+
+def _table(title: str, fields: Fields) -> list[str]:
+    rows = [f"| `{row.field}` | {row.treatment} |" for row in describe(fields)]
+    return [f"| {title} | |", "|---|---|", *(rows or ["| everything | text |"]), ""]
+
+
+if __name__ == "__main__":
+    print(document(), end="")  # noqa: T201
