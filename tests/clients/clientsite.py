@@ -7,7 +7,7 @@ without being listed, and a fake is proven by the client's own library before th
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
@@ -38,8 +38,8 @@ _CONNECTION: Final = """
 [[connection]]
 name = "{name}"
 upstream = "{url}"
-routes = {routes}
-credential = {{ header = "{header}", value = "{value}" }}
+api = "{api}"
+credential = {{ value = "Bearer {key}" }}
 allow = [{{ groups = ["ml"] }}]
 """
 
@@ -55,10 +55,6 @@ entities = ["EMAIL_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER"]
 [record]
 durability = "flush"
 """
-
-_ROUTES: Final = {
-    "openai": ["chat/completions", "completions", "models"],
-}
 
 T = TypeVar("T")
 
@@ -101,10 +97,8 @@ class ClientSite:
 
     def _policy(self) -> str:
         text = _HEAD.format(issuer=self.issuer.url)
-        for name, routes in _ROUTES.items():
-            model = self.models[name]
-            header, value = model.header
-            text += _CONNECTION.format(name=name, url=model.url, routes=json.dumps(routes), header=header, value=value)
+        for name, model in self.models.items():
+            text += _CONNECTION.format(name=name, url=model.url, api=model.api, key=KEY)
         return text + _RULES
 
     def close(self) -> None:
@@ -165,15 +159,6 @@ def told(answer: Model) -> dict[str, Any]:
     value = answer.to_dict()
     type(answer).model_validate(value)
     return value
-
-
-def order(kinds: Iterable[str]) -> dict[str, Any]:
-    """Return in which order a stream's kinds of events begin, and how it ends.
-
-    Not more: what the gateway holds back of one text may come when another has begun.
-    """
-    found = [kind for kind in kinds if kind]
-    return {"first": list(dict.fromkeys(found)), "last": found[-1:]}
 
 
 def without(value: Any, *keys: str) -> Any:

@@ -19,8 +19,8 @@ CREATED: Final = 1_763_836_200
 class Fake(LoopbackServer):
     """A model server that answers by ``(method, path)`` and keeps what it was sent."""
 
-    header: ClassVar[tuple[str, str]] = ("authorization", f"Bearer {KEY}")
-    """The credential that it asks for."""
+    api: ClassVar[str] = "openai"
+    """What the policy calls the API that it speaks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,8 +34,7 @@ class Fake(LoopbackServer):
     async def handle(self, request: Request) -> Reply:
         """Keep the request and answer it."""
         self.seen.append(request)
-        name, value = self.header
-        if request.header(name) != value:
+        if request.header("authorization") != f"Bearer {KEY}":
             return json_reply(self.error("wrong key"), 401)
         route = self.routes.get((request.method, request.path))
         if route is None:

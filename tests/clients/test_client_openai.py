@@ -1,15 +1,15 @@
 """The openai package against chat completions and completions: whole, streamed, async, tools, structured output."""
 
+import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any, Final
 
+import gathering
 import openai
 import pytest
-from clientsite import ClientSite, Endpoint, order, told, without
+from clientsite import ClientSite, Endpoint, told, without
 from fake_openai import ARGUMENTS, STRUCTURED
 from openai import AsyncOpenAI, OpenAI
-from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 from speech import masked, said
 
@@ -60,42 +60,6 @@ def masks_logprobs(answer: Any) -> Any:
     return without(answer, "logprobs")
 
 
-def kinds(chunk: ChatCompletionChunk) -> Iterator[str]:
-    """Yield what a chunk is about, choice by choice."""
-    for choice in chunk.choices:
-        delta = choice.delta.to_dict()
-        for key in ("reasoning_content", "content", "refusal", "tool_calls"):
-            if delta.get(key):
-                yield f"{choice.index}.{key}"
-        if choice.finish_reason:
-            yield f"{choice.index}.{choice.finish_reason}"
-    if not chunk.choices:
-        yield "usage" if chunk.usage else "nothing"
-
-
-def pieces_of(chunk: ChatCompletionChunk) -> Iterator[tuple[str, str]]:
-    """Yield a chunk's strings with the place that each is a piece of."""
-    for choice in told(chunk)["choices"]:
-        for call in choice["delta"].pop("tool_calls", None) or []:
-            for key, value in {**call, **call["function"]}.items():
-                if isinstance(value, str):
-                    yield f"{choice['index']}.{call['index']}.{key}", value
-        for key, value in choice["delta"].items():
-            yield f"{choice['index']}.{key}", value or ""
-
-
-def gathered(chunks: list[ChatCompletionChunk]) -> dict[str, Any]:
-    """Return what a stream said, text by text, with the order of its chunks and what stands beside the choices."""
-    texts: dict[str, str] = {}
-    for chunk in chunks:
-        for place, piece in pieces_of(chunk):
-            texts[place] = texts.get(place, "") + piece
-    beside = {(chunk.id, chunk.created, chunk.model, chunk.object) for chunk in chunks}
-    usage = [chunk.usage.to_dict() for chunk in chunks if chunk.usage]
-    ends = order(kind for chunk in chunks for kind in kinds(chunk))
-    return {"texts": texts, "order": ends, "beside": [list(each) for each in beside], "usage": usage}
-
-
 STREAMED: Final[dict[str, Any]] = {"model": "llama-3-8b", "stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -116,25 +80,22 @@ def test_a_stream(site: ClientSite, more: dict[str, Any]) -> None:
 
     def ask(end: Endpoint) -> Any:
         with sdk(end) as client:
-            return gathered(list(client.chat.completions.create(**STREAMED, **more)))
+            return gathering.chat([told(chunk) for chunk in client.chat.completions.create(**STREAMED, **more)])
 
     site.compare("openai", ask)
 
 
 @every_way
-async def test_the_async_client(site: ClientSite, more: dict[str, Any]) -> None:
-    """The async client gets the same, whole and streamed, many at once."""
+def test_the_async_client(site: ClientSite, more: dict[str, Any]) -> None:
+    """The async client gets the same, whole and streamed."""
 
     async def ask(end: Endpoint) -> Any:
         async with async_sdk(end) as client:
             whole = told(await client.chat.completions.create(model="llama-3-8b", **more))
-            chunks = [chunk async for chunk in await client.chat.completions.create(**STREAMED, **more)]
-        return [masks_logprobs(whole), gathered(chunks)]
+            chunks = [told(chunk) async for chunk in await client.chat.completions.create(**STREAMED, **more)]
+        return [whole, gathering.chat(chunks)]
 
-    directly = await ask(site.direct("openai"))
-    assert await ask(site.through("openai")) == masked(directly)
-    first, second, *rest = site.models["openai"].bodies()
-    assert rest == masked([first, second])
+    site.compare("openai", lambda end: asyncio.run(ask(end)), masks_logprobs)
 
 
 @pytest.mark.parametrize("name", [name for name in ASKED if name != "two choices with logprobs"])
@@ -144,7 +105,7 @@ def test_the_stream_helper(site: ClientSite, name: str) -> None:
     def ask(end: Endpoint) -> Any:
         asked = {key: value for key, value in STREAMED.items() if key != "stream"}
         with sdk(end) as client, client.chat.completions.stream(**asked, **ASKED[name]) as stream:
-            kinds = order(event.type for event in stream)
+            kinds = gathering.order(event.type for event in stream)
             return {"order": kinds, "final": told(stream.get_final_completion())}
 
     site.compare("openai", ask)
