@@ -18,6 +18,7 @@ from hoopguard.payload.fields import (
     Strings,
     Table,
     Treatment,
+    Vector,
     Word,
 )
 from hoopguard.payload.formats import FORMATS
@@ -91,6 +92,8 @@ def _said_of(treatment: Treatment) -> str:
             return f"refused: {what}"
         case Repeat():
             return "taken out"
+        case Vector():
+            return "base64 of floats: what can be read in its bytes is inspected; else text"
         case Parts(by):
             return f"by `{by}`"
     assert_never(treatment)

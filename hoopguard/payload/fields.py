@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from hoopguard.payload.strict_json import MAX_DEPTH, BodyError
+from hoopguard.payload.vectors import readable_in
 
 Path = tuple[str | int, ...]
 """Where a value stands: keys from the root; in lists ``*`` for any position, or, in a stream, the entry's index."""
@@ -90,7 +91,12 @@ class Parts:
     variants: Mapping[str, "Table | Opaque"]
 
 
-Treatment = Said | Strings | Label | Word | Number | Opaque | Repeat | Parts
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """An embedding as base64 of floats; what could be read in its bytes is inspected as a name."""
+
+
+Treatment = Said | Strings | Label | Word | Number | Opaque | Repeat | Parts | Vector
 Table = Mapping[str, Treatment]
 """Dotted paths (``choices.*.message.content``) and what each of them holds."""
 
@@ -294,6 +300,9 @@ class _Walk:
             if not treatment.made and value not in self._known:
                 self._found.names[value] = None
             return
+        if type(treatment) is Vector and (readable := readable_in(value)) is not None:
+            self._found.names.update(dict.fromkeys(readable))
+            return
         kind = treatment.kind if type(treatment) is Said else Kind.TEXT
         self._text(node, key, Text(path, kind, value))
 
@@ -326,11 +335,8 @@ class _Walk:
             self._found.opaque["part"] = None
         elif isinstance(variant.treatment, Opaque):
             self._found.opaque[variant.treatment.what] = None
-            return _OPAQUE_PART
+            return None
         return variant
-
-
-_OPAQUE_PART: Final = _Node()
 
 
 def index_of(entry: Any, position: int) -> int:

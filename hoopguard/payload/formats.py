@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from hoopguard.payload import openai_chat, openai_completions, openai_models
+from hoopguard.payload import (
+    llamacpp,
+    ollama,
+    ollama_models,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_models,
+    rerank,
+    tokenizing,
+)
 from hoopguard.payload.wire import PLAIN, Format
 
 __all__ = ["FORMATS", "PLAIN", "Format", "find_format", "format_of"]
@@ -11,6 +21,25 @@ FORMATS: Final[tuple[Format, ...]] = (
     openai_chat.FORMAT,
     openai_completions.FORMAT,
     openai_models.FORMAT,
+    openai_embeddings.FORMAT,
+    rerank.RERANK,
+    rerank.RERANK_V1,
+    rerank.RERANK_V2,
+    rerank.SCORE,
+    rerank.SCORE_V1,
+    tokenizing.TOKENIZE,
+    tokenizing.DETOKENIZE,
+    ollama.CHAT,
+    ollama.GENERATE,
+    ollama.EMBED,
+    ollama.EMBEDDINGS,
+    ollama_models.TAGS,
+    ollama_models.SHOW,
+    ollama_models.PS,
+    ollama_models.VERSION,
+    llamacpp.COMPLETION,
+    llamacpp.COMPLETIONS,
+    llamacpp.INFILL,
 )
 
 _NAMED: Final = {format_.name: format_ for format_ in FORMATS}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-Api = Literal["openai", "auto"]
+Api = Literal["openai", "ollama", "llamacpp", "auto"]
 """What a connection's ``api`` may be; each but ``auto`` has routes of its own."""
 
 
@@ -27,6 +27,25 @@ ROUTES: Final[Mapping[str, Route]] = {
     "chat/completions": Route("POST", "/v1/chat/completions", "openai"),
     "completions": Route("POST", "/v1/completions", "openai"),
     "models": Route("GET", "/v1/models", "openai"),
+    "embeddings": Route("POST", "/v1/embeddings", "openai"),
+    "rerank": Route("POST", "/rerank", "openai"),
+    "v1/rerank": Route("POST", "/v1/rerank", "openai"),
+    "v2/rerank": Route("POST", "/v2/rerank", "openai"),
+    "score": Route("POST", "/score", "openai"),
+    "v1/score": Route("POST", "/v1/score", "openai"),
+    "tokenize": Route("POST", "/tokenize", "openai"),
+    "detokenize": Route("POST", "/detokenize", "openai"),
+    "api/chat": Route("POST", "/api/chat", "ollama"),
+    "api/generate": Route("POST", "/api/generate", "ollama"),
+    "api/embed": Route("POST", "/api/embed", "ollama"),
+    "api/embeddings": Route("POST", "/api/embeddings", "ollama"),
+    "api/tags": Route("GET", "/api/tags", "ollama"),
+    "api/show": Route("POST", "/api/show", "ollama"),
+    "api/ps": Route("GET", "/api/ps", "ollama"),
+    "api/version": Route("GET", "/api/version", "ollama"),
+    "completion": Route("POST", "/completion", "llamacpp"),
+    "llamacpp/completions": Route("POST", "/completions", "llamacpp"),
+    "infill": Route("POST", "/infill", "llamacpp"),
 }
 
 _PLAIN: Final = re.compile(r"(?:GET|POST) (/[A-Za-z0-9._~/-]+)", re.ASCII)

@@ -54,7 +54,7 @@ claims = {{ subject = "email", groups = "groups", session = "sid" }}
 name = "llama"
 upstream = "{model}"
 hosts = ["llama.models.example.com"]
-routes = ["chat/completions", "completions", "models", "POST /v1/embeddings"]
+routes = ["chat/completions", "completions", "models", "embeddings"]
 answer_timeout = "{answer_timeout}"
 credential = {{ value = "Bearer ${{env:HG_E2E_MODEL_KEY}}" }}
 allow = [

@@ -104,8 +104,8 @@ def test_tokens_arrive_while_the_model_is_still_talking(site: Site) -> None:
     assert site.seen[0].outcome in ("pending", "hung_up")
 
 
-def test_another_json_route_has_every_text_masked(site: Site) -> None:
-    """A listed route of no known format: every string is masked, in the request and in the answer."""
+def test_a_route_beside_chat_has_every_text_masked(site: Site) -> None:
+    """Embeddings: every string is masked, in the request and in the answer, also in fields nobody has heard of."""
     body = {"model": "e", "input": ["ada@example.com", "x"], "extra": {"deep": [{"note": "to grace@example.com"}]}}
     with site.client() as client:
         answer = client.post("/v1/embeddings", json=body)

@@ -85,7 +85,7 @@ def connection(name: str, **said: Any) -> Connection:
 
 
 LLAMA = connection(
-    "llama", hosts=("llama.example.com", "llama"), routes=("chat/completions", "models", "POST /v1/rerank")
+    "llama", hosts=("llama.example.com", "llama"), routes=("chat/completions", "models", "POST /v1/classify")
 )
 MISTRAL = connection("mistral", upstream="https://mistral.internal:8443/base/", hosts=("mistral.example.com",))
 BOTH = (LLAMA, MISTRAL)
@@ -101,7 +101,7 @@ HERE = ("127.0.0.1", 8000)
         ("GET", "/llama/v1/models", "gateway", HERE, ("llama", "/v1/models")),
         ("GET", "/v1/models", "gateway", HERE, ("llama", "/v1/models")),
         ("GET", "/v1/models", "gateway", ("mistral.internal", 8443), ("mistral", "/base/v1/models")),
-        ("POST", "/v1/rerank", "llama", None, ("llama", "/v1/rerank")),
+        ("POST", "/v1/classify", "llama", None, ("llama", "/v1/classify")),
         ("GET", "/v1/models?", "llama", None, ("llama", "/v1/models")),
     ],
 )
@@ -223,7 +223,7 @@ def test_whatever_the_path_only_listed_routes_come_out(path: str, method: str, d
         target = find_target(BOTH, method, path, "llama", default)
     except Refused:
         return
-    assert target.path in {"/v1/chat/completions", "/v1/models", "/v1/rerank"}
+    assert target.path in {"/v1/chat/completions", "/v1/models", "/v1/classify"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""Streams whose events are objects of one shape in which a text or two grow: Ollama, llama.cpp, TGI, KServe."""
+
+from collections.abc import Collection
+
+from hoopguard.payload.fields import Fields, Path
+from hoopguard.payload.openai_stream import put
+from hoopguard.payload.shapes import Body, Place, StreamShape, event_of
+from hoopguard.payload.sse import Event, FramingError
+
+
+class ObjectStream(StreamShape):
+    """Every text of an event grows, known or not, but those below the keys that stand ``alone``."""
+
+    def __init__(self, fields: Fields, alone: Collection[str] = ()) -> None:
+        super().__init__(fields)
+        self._alone = frozenset(alone)
+
+    def place(self, body: Body, path: Path) -> Place | None:
+        """Return the group, of which there is one, and the path."""
+        return None if not path or path[0] in self._alone else (0, *path)
+
+    def frame(self, last: Body) -> Body:
+        """Return an event without any text, like ``last``."""
+        return {}
+
+    def carry(self, last: Body, place: Place, text: str) -> Event:
+        """Return an event that holds the one text.
+
+        Raises:
+            FramingError: the text stood where no text of such an event stands.
+        """
+        body = self.frame(last)
+        put(body, place[1:], text)
+        try:
+            return event_of(body)
+        except TypeError as error:  # a list's index where the frame has an object
+            raise FramingError("a text of the stream stands where none can be added to") from error
