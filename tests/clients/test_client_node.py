@@ -4,21 +4,19 @@ from typing import Any
 
 import gathering
 import pytest
-import test_client_openai
 from clientsite import ClientSite, Endpoint, without
 from nodeclient import ask
+from questions import CHATS_OF_ONE_CHOICE
 
 pytest_plugins = ["clientfixtures"]
 
-CHATS = {name: {"model": "llama-3-8b", **more} for name, more in test_client_openai.ASKED.items()}
 
-
-@pytest.mark.parametrize("name", [name for name in CHATS if name != "two choices with logprobs"])
-def test_openai_chat(site: ClientSite, name: str) -> None:
+@pytest.mark.parametrize("body", CHATS_OF_ONE_CHOICE.values(), ids=CHATS_OF_ONE_CHOICE)
+def test_openai_chat(site: ClientSite, body: dict[str, Any]) -> None:
     """Chat completions."""
 
     def told(end: Endpoint) -> Any:
-        answer = ask(end, "chat", CHATS[name])
+        answer = ask(end, "chat", body)
         # The package's helper keeps only the last piece of a field that is not OpenAI's own.
         final = without(answer["final"], "reasoning_content")
         return {**answer, "events": gathering.chat(answer["events"]), "final": final}

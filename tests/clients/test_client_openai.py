@@ -11,39 +11,12 @@ from clientsite import ClientSite, Endpoint, told, without
 from fake_openai import ARGUMENTS, STRUCTURED
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
+from questions import CHAT, CHATS, CHATS_OF_ONE_CHOICE
 from speech import masked, said
 
 pytest_plugins = ["clientfixtures"]
 
-TOOL: Final = {
-    "type": "function",
-    "function": {
-        "name": "find_customer",
-        "description": said("description"),
-        "parameters": {"type": "object", "properties": {"query": {"type": "string", "description": said("schema")}}},
-    },
-}
-CALL: Final = {
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "find_customer", "arguments": json.dumps({"query": said("history")})},
-}
-MESSAGES: Final[list[Any]] = [
-    {"role": "system", "content": said("system")},
-    {"role": "user", "content": [{"type": "text", "text": said("part")}, {"type": "text", "text": said("second")}]},
-    {"role": "assistant", "content": None, "tool_calls": [CALL]},
-    {"role": "tool", "tool_call_id": "call_1", "content": said("result")},
-    {"role": "user", "content": said("question")},
-]
-REFUSE: Final[list[Any]] = [{"role": "user", "content": f"please refuse. {said('question')}"}]
-ASKED: Final[dict[str, dict[str, Any]]] = {
-    "plain": {"messages": MESSAGES},
-    "two choices with logprobs": {"messages": MESSAGES, "n": 2, "logprobs": True, "top_logprobs": 2},
-    "reasoning": {"messages": MESSAGES, "reasoning_effort": "high"},
-    "tools": {"messages": MESSAGES, "tools": [TOOL]},
-    "refusal": {"messages": REFUSE},
-}
-every_way = pytest.mark.parametrize("more", ASKED.values(), ids=ASKED)
+every_way = pytest.mark.parametrize("body", CHATS.values(), ids=CHATS)
 
 
 def sdk(end: Endpoint) -> OpenAI:
@@ -60,51 +33,51 @@ def masks_logprobs(answer: Any) -> Any:
     return without(answer, "logprobs")
 
 
-STREAMED: Final[dict[str, Any]] = {"model": "llama-3-8b", "stream": True, "stream_options": {"include_usage": True}}
+STREAMED: Final[dict[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 @every_way
-def test_a_whole_answer(site: ClientSite, more: dict[str, Any]) -> None:
+def test_a_whole_answer(site: ClientSite, body: dict[str, Any]) -> None:
     """Every text is masked both ways; ids, counts and reasons are the model's."""
 
     def ask(end: Endpoint) -> Any:
         with sdk(end) as client:
-            return told(client.chat.completions.create(model="llama-3-8b", **more))
+            return told(client.chat.completions.create(**body))
 
     site.compare("openai", ask, masks_logprobs)
 
 
 @every_way
-def test_a_stream(site: ClientSite, more: dict[str, Any]) -> None:
+def test_a_stream(site: ClientSite, body: dict[str, Any]) -> None:
     """What a stream says, the order in which it says it, why it ends and what it cost are the model's, masked."""
 
     def ask(end: Endpoint) -> Any:
         with sdk(end) as client:
-            return gathering.chat([told(chunk) for chunk in client.chat.completions.create(**STREAMED, **more)])
+            return gathering.chat([told(chunk) for chunk in client.chat.completions.create(**STREAMED, **body)])
 
     site.compare("openai", ask)
 
 
 @every_way
-def test_the_async_client(site: ClientSite, more: dict[str, Any]) -> None:
+def test_the_async_client(site: ClientSite, body: dict[str, Any]) -> None:
     """The async client gets the same, whole and streamed."""
 
     async def ask(end: Endpoint) -> Any:
         async with async_sdk(end) as client:
-            whole = told(await client.chat.completions.create(model="llama-3-8b", **more))
-            chunks = [told(chunk) async for chunk in await client.chat.completions.create(**STREAMED, **more)]
+            whole = told(await client.chat.completions.create(**body))
+            chunks = [told(chunk) async for chunk in await client.chat.completions.create(**STREAMED, **body)]
         return [whole, gathering.chat(chunks)]
 
     site.compare("openai", lambda end: asyncio.run(ask(end)), masks_logprobs)
 
 
-@pytest.mark.parametrize("name", [name for name in ASKED if name != "two choices with logprobs"])
-def test_the_stream_helper(site: ClientSite, name: str) -> None:
+@pytest.mark.parametrize("body", CHATS_OF_ONE_CHOICE.values(), ids=CHATS_OF_ONE_CHOICE)
+def test_the_stream_helper(site: ClientSite, body: dict[str, Any]) -> None:
     """``chat.completions.stream`` puts the final answer together without an error."""
 
     def ask(end: Endpoint) -> Any:
-        asked = {key: value for key, value in STREAMED.items() if key != "stream"}
-        with sdk(end) as client, client.chat.completions.stream(**asked, **ASKED[name]) as stream:
+        asked: dict[str, Any] = {**body, "stream_options": {"include_usage": True}}
+        with sdk(end) as client, client.chat.completions.stream(**asked) as stream:
             kinds = gathering.order(event.type for event in stream)
             return {"order": kinds, "final": told(stream.get_final_completion())}
 
@@ -121,7 +94,7 @@ class Customer(BaseModel):
 def test_structured_output(site: ClientSite, streamed: bool) -> None:
     """``parse`` and the stream helper make the caller's own class of a masked answer."""
     with sdk(site.through("openai")) as client:
-        asked: dict[str, Any] = {"model": "llama-3-8b", "messages": MESSAGES, "response_format": Customer}
+        asked: dict[str, Any] = {**CHAT, "response_format": Customer}
         if streamed:
             with client.chat.completions.stream(**asked) as stream:
                 parsed = stream.get_final_completion().choices[0].message.parsed
@@ -135,8 +108,7 @@ def test_structured_output(site: ClientSite, streamed: bool) -> None:
 def test_tool_arguments_are_json_of_the_masked_values(site: ClientSite) -> None:
     """An address is masked in a call's arguments, also where the JSON in the string says its @ as an escape."""
     with sdk(site.through("openai")) as client:
-        asked: dict[str, Any] = {"model": "llama-3-8b", "messages": MESSAGES, "tools": [TOOL]}
-        calls: Any = client.chat.completions.create(**asked).choices[0].message.tool_calls
+        calls: Any = client.chat.completions.create(**CHATS["tools"]).choices[0].message.tool_calls
     assert [json.loads(call.function.arguments) for call in calls] == [masked(ARGUMENTS)] * 2
 
 
@@ -152,7 +124,7 @@ def test_completions(site: ClientSite, more: dict[str, Any], streamed: bool) -> 
         with sdk(end) as client:
             if not streamed:
                 return told(client.completions.create(model="llama-3-8b", prompt=said("prompt"), **more))
-            chunks = list(client.completions.create(prompt=said("prompt"), **STREAMED, **more))
+            chunks = list(client.completions.create(model="llama-3-8b", prompt=said("prompt"), **STREAMED, **more))
         text = "".join(choice.text for chunk in chunks for choice in chunk.choices)
         reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
         usage = [chunk.usage.to_dict() for chunk in chunks if chunk.usage]
