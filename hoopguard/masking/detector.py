@@ -62,7 +62,7 @@ class _Source:
         self.recogniser = recogniser
         self.entity: str = recogniser.supported_entities[0]
         self.context = frozenset(word.lower() for word in recogniser.context or ())
-        need = _NEEDS.get(type(recogniser).__name__)
+        need = getattr(recogniser, "need", None) or _NEEDS.get(type(recogniser).__name__)
         self.need: Need = _DIGITS if need == _DIGIT else (re.compile(need),) if need else ()
 
 

@@ -6,7 +6,7 @@ Importing this module imports Presidio (some 4 s), so nothing imports it before 
 import inspect
 import logging
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import presidio_analyzer.predefined_recognizers as predefined
@@ -15,11 +15,13 @@ import tldextract
 from presidio_analyzer import EntityRecognizer, Pattern, PatternRecognizer, RecognizerResult
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
+from hoopguard.masking.extensions import EXTENSIONS, SecurityCodeRecognizer
 from hoopguard.masking.findings import Skyline
 from hoopguard.masking.pending import may_match_nothing
 from hoopguard.masking.phone import PENDING as PENDING_PHONE
 from hoopguard.masking.phone import find_phone_numbers
 from hoopguard.masking.scan import GuardedPattern
+from hoopguard.masking.secrets import SECRETS, SecretRecognizer
 from hoopguard.policy.masking import Recogniser
 
 CUSTOM_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
@@ -127,6 +129,8 @@ def _result(recogniser: Any, start: int, end: int, score: float, pattern: Patter
 
 
 _OURS: Final[dict[str, Any]] = {
+    **{entity: partial(SecretRecognizer, entity) for entity in SECRETS},
+    "CARD_SECURITY_CODE": SecurityCodeRecognizer,
     "EMAIL_ADDRESS": OfflineEmailRecognizer,
     "IBAN_CODE": GuardedIbanRecognizer,
     "PHONE_NUMBER": GuardedPhoneRecognizer,
@@ -135,7 +139,7 @@ _OURS: Final[dict[str, Any]] = {
 
 @cache
 def catalogue() -> dict[str, Any]:
-    """Return every entity that Presidio recognises in English without a model, and the class that does."""
+    """Return every entity that is recognised in English without a model, and what builds its recogniser."""
     found: dict[str, Any] = {}
     for candidate in vars(predefined).values():
         if inspect.isclass(candidate) and issubclass(candidate, PatternRecognizer):
@@ -154,7 +158,8 @@ def build_recognisers(entities: frozenset[str], custom: Sequence[Recogniser]) ->
     own = {recogniser.entity for recogniser in custom}
     for entity in sorted(entities - own - catalogue().keys()):
         raise ValueError(_unknown(entity, own))
-    built_in = [_guard(catalogue()[entity]()) for entity in sorted(entities & catalogue().keys())]
+    known = sorted(entities & catalogue().keys())
+    built_in = [_guard(build()) for entity in known for build in (catalogue()[entity], *EXTENSIONS.get(entity, ()))]
     return (*built_in, *(_custom(recogniser) for recogniser in custom if recogniser.entity in entities))
 
 

@@ -1,23 +1,12 @@
 """What policy.toml can say about masking: ``[[recogniser]]``, ``[[mask]]`` and its operators."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from hoopguard.policy.packs import PACKS, entities_of
 from hoopguard.policy.table import Direction, Name, Table, Words
 from hoopguard.policy.values import PatternText, SecretText
-
-PII_ENTITIES: Final = (
-    "CREDIT_CARD",
-    "CRYPTO",
-    "EMAIL_ADDRESS",
-    "IBAN_CODE",
-    "IP_ADDRESS",
-    "PHONE_NUMBER",
-    "US_ITIN",
-    "US_SSN",
-)
-PACKS: Final = {"pack:pii": PII_ENTITIES}
 
 
 class Replace(Table):
@@ -113,7 +102,7 @@ class Mask(Table):
         for position, entry in enumerate(self.entities):
             if entry.startswith("pack:") and entry not in PACKS:
                 raise ValueError(f"expected a pack out of {', '.join(PACKS)}, not {entry!r}")
-            if entry.startswith("-") and entry[1:] not in _entities(self.entities[:position]):
+            if entry.startswith("-") and entry[1:] not in entities_of(self.entities[:position]):
                 raise ValueError(f"expected {entry!r} to take away an entity named before it")
         if not self.resolved_entities:
             raise ValueError("expected at least one entity to be left; this rule can never match")
@@ -122,17 +111,7 @@ class Mask(Table):
     @property
     def resolved_entities(self) -> frozenset[str]:
         """Return the entity names that remain once packs are unfolded and ``-NAME`` taken away."""
-        return _entities(self.entities)
-
-
-def _entities(entries: tuple[str, ...]) -> frozenset[str]:
-    named: set[str] = set()
-    for entry in entries:
-        if entry.startswith("-"):
-            named.discard(entry[1:])
-        else:
-            named.update(PACKS.get(entry, (entry,)))
-    return frozenset(named)
+        return entities_of(self.entities)
 
 
 class Recogniser(Table):

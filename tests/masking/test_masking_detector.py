@@ -17,6 +17,7 @@ from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 
 from hoopguard.masking import memory
 from hoopguard.masking.detector import DetectionGaveUp, Detector, Finding
+from hoopguard.masking.extensions import EXTENSIONS
 from hoopguard.masking.findings import without_contained
 from hoopguard.masking.memory import Memory
 from hoopguard.masking.nlp import WordNlpEngine
@@ -26,6 +27,7 @@ from hoopguard.masking.scan import Budget, Scan, scanning
 from hoopguard.policy.model import Recogniser
 
 CUSTOM = policy().recognisers
+OWN_ENTITIES = frozenset(recogniser.entity for recogniser in CUSTOM)
 DETECTOR = Detector(frozenset(EVERYTHING), CUSTOM)
 
 
@@ -43,8 +45,9 @@ def stock_recognisers() -> list[Any]:
     """Presidio's own classes as they are, and the custom ones as hoopguard builds them."""
     own = [catalogue()[name] for name in EVERYTHING if name in catalogue()]
     stock = [cls.__mro__[1] if cls.__module__.startswith("hoopguard") else cls for cls in own]
-    customs = [r for r in DETECTOR.recognisers if r.supported_entities[0] in ("EMPLOYEE", "PROJECT", "CASE")]
-    return [cls() for cls in stock] + customs
+    beside = {build for builds in EXTENSIONS.values() for build in builds}
+    others = [r for r in DETECTOR.recognisers if type(r) in beside or r.supported_entities[0] in OWN_ENTITIES]
+    return [cls() for cls in stock] + others
 
 
 SAME = engine(DETECTOR.recognisers)

@@ -1,0 +1,66 @@
+"""Recognisers for what Presidio's own miss: internal hosts in e-mail addresses, further cards, security codes."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import regex
+from presidio_analyzer import Pattern, PatternRecognizer
+from presidio_analyzer.predefined_recognizers import CreditCardRecognizer
+
+FLAGS: Final = regex.DOTALL | regex.MULTILINE
+
+_INTERNAL: Final = (
+    "corp|example|home|home\\.arpa|internal|intranet|invalid|lan|local|localdomain|localhost|onion|private|test"
+)
+"""Names that end in no public suffix: those that RFC 2606, 6762, 8375 and ICANN set aside, and old habits."""
+
+
+class InternalEmailRecognizer(PatternRecognizer):
+    """Finds addresses at hosts that only the own network knows: ``ann@corp.internal``, ``joe@localhost``."""
+
+    need = "@"
+
+    def __init__(self) -> None:
+        """Take the pattern; no validator, for there is no list of internal names."""
+        source = (
+            r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){0,6}"
+            rf"(?i:{_INTERNAL})(?![A-Za-z0-9_-]|\.[A-Za-z0-9])"
+        )
+        patterns = [Pattern("internal address", source, 0.6)]
+        super().__init__("EMAIL_ADDRESS", patterns=patterns, global_regex_flags=FLAGS)
+
+
+class FurtherCardRecognizer(CreditCardRecognizer):
+    """Finds Mastercard's 2-series and numbers of 19 digits, by Presidio's own check (Luhn) and context words."""
+
+    need = r"\d"
+
+    def __init__(self) -> None:
+        """Take the patterns (ISO/IEC 7812-1; issuer ranges 2221-2720, and 19 digits of Visa, Maestro, UnionPay)."""
+        four = "(?:[- ]?[0-9]{4})"
+        series = f"2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{{2}}|7[01][0-9]|720){four}{{3}}"
+        long = f"(?:4[0-9]{{3}}|5[0678][0-9]{{2}}|6[0-9]{{3}}){four}{{3}}[- ]?[0-9]{{3}}"
+        sources = {"2-series": series, "19 digits": long}
+        patterns = [Pattern(name, rf"(?<![0-9])(?:{source})(?![0-9])", 0.3) for name, source in sources.items()]
+        super().__init__(patterns=patterns)
+        self.global_regex_flags = FLAGS
+
+
+class SecurityCodeRecognizer(PatternRecognizer):
+    """Finds a card's security code where it is called so."""
+
+    need = r"\d"
+
+    def __init__(self) -> None:
+        """Take the pattern."""
+        names = r"\b(?:cvv2?|cvc2?|cvn|card security code|card verification (?:code|value))\b"
+        source = rf"(?i:(?<={names}[\s\"':=#]{{1,4}}))[0-9]{{3,4}}(?![0-9])"
+        patterns = [Pattern("security code", source, 0.6)]
+        super().__init__("CARD_SECURITY_CODE", patterns=patterns, global_regex_flags=FLAGS)
+
+
+EXTENSIONS: Final[Mapping[str, tuple[Callable[[], Any], ...]]] = MappingProxyType(
+    {"CREDIT_CARD": (FurtherCardRecognizer,), "EMAIL_ADDRESS": (InternalEmailRecognizer,)}
+)
+"""What looks for some of Presidio's entities beside Presidio's own recognisers."""
