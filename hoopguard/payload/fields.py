@@ -85,10 +85,14 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """An object that is read by the word at its key ``by``; no other key than a variant's own may stand in it."""
+    """An object that is read by the word at its key ``by``.
+
+    No other key than a variant's own may say anything in it, unless it is not ``closed``: what is unknown then is text.
+    """
 
     by: str
     variants: Mapping[str, "Table | Opaque"]
+    closed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ def _variant(parts: Parts, table: Table | Opaque) -> _Node:
     if isinstance(table, Opaque):
         node.treatment = table
         return node
-    node.closed = True
+    node.closed = parts.closed
     node.add(parts.by, Word(frozenset(parts.variants)))
     for path, treatment in table.items():
         node.add(path, treatment)
@@ -323,7 +327,7 @@ class _Walk:
         for key, child in node.items():
             if key not in known:
                 found.names[key] = None
-            if spec is not None and spec.closed and key not in below:
+            if spec is not None and spec.closed and key not in below and child is not None:
                 found.opaque["part"] = None
             self.value(node, key, child, below.get(key) or below.get("?"), (*path, key))
 

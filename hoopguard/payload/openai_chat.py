@@ -20,8 +20,7 @@ from hoopguard.payload.fields import (
     word,
 )
 from hoopguard.payload.openai_stream import ChoiceStream
-from hoopguard.payload.strict_json import BodyError
-from hoopguard.payload.wire import Format
+from hoopguard.payload.wire import Format, check_messages
 
 _WORDS: Final = """
     accepted_prediction_tokens additionalProperties allOf annotations anyOf array audio audio_tokens auto
@@ -183,12 +182,7 @@ def check_request(body: Any) -> None:
     Raises:
         BodyError: a message is not an object, is of no known role, or its content is neither text nor parts.
     """
-    messages = body.get("messages")
-    for message in messages if isinstance(messages, list) else []:
-        if not isinstance(message, dict) or message.get("role") not in ROLES.words:
-            raise BodyError(f"every message has to be an object with a role out of {', '.join(sorted(ROLES.words))}")
-        if not isinstance(message.get("content"), str | list | None):
-            raise BodyError("a message's content has to be a text, or a list of parts")
+    check_messages(body, ROLES)
 
 
 PROMPT: Final = Strings("tokens")

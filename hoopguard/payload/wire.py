@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hoopguard.payload.fields import Fields
+from hoopguard.payload.fields import Fields, Word
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.strict_json import BodyError
 
@@ -68,3 +68,17 @@ class Format:
         pattern = _PARAMETER.sub(_MODEL, re.escape(self.path).replace(r"\{model\}", "{model}"))
         found = re.fullmatch(pattern, path)
         return found["model"] if found else None
+
+
+def check_messages(body: Any, roles: Word) -> None:
+    """Refuse what is no conversation.
+
+    Raises:
+        BodyError: a message is not an object, is of no known role, or its content is neither text nor parts.
+    """
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else []:
+        if not isinstance(message, dict) or message.get("role") not in roles.words:
+            raise BodyError(f"every message has to be an object with a role out of {', '.join(sorted(roles.words))}")
+        if not isinstance(message.get("content"), str | list | None):
+            raise BodyError("a message's content has to be a text, or a list of parts")
