@@ -3,6 +3,8 @@
 from typing import Final
 
 from hoopguard.payload import (
+    anthropic_messages,
+    kserve,
     llamacpp,
     ollama,
     ollama_models,
@@ -11,6 +13,7 @@ from hoopguard.payload import (
     openai_embeddings,
     openai_models,
     rerank,
+    tgi,
     tokenizing,
 )
 from hoopguard.payload.wire import PLAIN, Format
@@ -21,6 +24,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     openai_chat.FORMAT,
     openai_completions.FORMAT,
     openai_models.FORMAT,
+    anthropic_messages.FORMAT,
+    anthropic_messages.COUNT_FORMAT,
     openai_embeddings.FORMAT,
     rerank.RERANK,
     rerank.RERANK_V1,
@@ -40,6 +45,11 @@ FORMATS: Final[tuple[Format, ...]] = (
     llamacpp.COMPLETION,
     llamacpp.COMPLETIONS,
     llamacpp.INFILL,
+    tgi.GENERATE,
+    tgi.GENERATE_STREAM,
+    kserve.INFER,
+    kserve.GENERATE,
+    kserve.GENERATE_STREAM,
 )
 
 _NAMED: Final = {format_.name: format_ for format_ in FORMATS}

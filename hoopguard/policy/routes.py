@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-Api = Literal["openai", "ollama", "llamacpp", "auto"]
+Api = Literal["openai", "anthropic", "ollama", "llamacpp", "tgi", "kserve", "auto"]
 """What a connection's ``api`` may be; each but ``auto`` has routes of its own."""
 
 
@@ -27,6 +27,8 @@ ROUTES: Final[Mapping[str, Route]] = {
     "chat/completions": Route("POST", "/v1/chat/completions", "openai"),
     "completions": Route("POST", "/v1/completions", "openai"),
     "models": Route("GET", "/v1/models", "openai"),
+    "messages": Route("POST", "/v1/messages", "anthropic"),
+    "messages/count_tokens": Route("POST", "/v1/messages/count_tokens", "anthropic"),
     "embeddings": Route("POST", "/v1/embeddings", "openai"),
     "rerank": Route("POST", "/rerank", "openai"),
     "v1/rerank": Route("POST", "/v1/rerank", "openai"),
@@ -46,6 +48,11 @@ ROUTES: Final[Mapping[str, Route]] = {
     "completion": Route("POST", "/completion", "llamacpp"),
     "llamacpp/completions": Route("POST", "/completions", "llamacpp"),
     "infill": Route("POST", "/infill", "llamacpp"),
+    "generate": Route("POST", "/generate", "tgi"),
+    "generate_stream": Route("POST", "/generate_stream", "tgi"),
+    "v2/infer": Route("POST", "/v2/models/{model}/infer", "kserve"),
+    "v2/generate": Route("POST", "/v2/models/{model}/generate", "kserve"),
+    "v2/generate_stream": Route("POST", "/v2/models/{model}/generate_stream", "kserve"),
 }
 
 _PLAIN: Final = re.compile(r"(?:GET|POST) (/[A-Za-z0-9._~/-]+)", re.ASCII)
