@@ -3,8 +3,10 @@
 from typing import Final
 
 from fake import Fake
+from fake_ollama import FakeOllama
 from fake_openai import FakeOpenAI
 
 MODELS: Final[dict[str, type[Fake]]] = {
     "openai": FakeOpenAI,
+    "ollama": FakeOllama,
 }
