@@ -92,7 +92,7 @@ def _has_password(text: str) -> bool | None:
 def _is_random(text: str) -> bool | None:
     """Drop an assigned value that reads like a word, a name or a path; it says nothing that must be hidden."""
     bits = -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
-    digits = sum(map(str.isdigit, text))
+    digits = sum(map(str.isdecimal, text))
     letters = sum(map(str.isalpha, text))
     return None if bits >= _LEAST_BITS_PER_CHAR and digits >= 2 and letters >= 2 else False
 
@@ -159,12 +159,22 @@ SECRETS: Final[dict[str, tuple[tuple[str, ...], Validate, float]]] = {
 """Every secret's patterns, its validator and the score of a match that the validator has nothing to say about."""
 
 
+_NEEDS: Final = {
+    "ASSIGNED_SECRET": r"\d",
+    "AWS_SECRET_KEY": r"[A-Za-z0-9/+]{40}",
+    "AZURE_KEY": r"=|%3[dD]|Q~",
+    "HUGGINGFACE_TOKEN": "hf_|api_org_",
+}
+"""What a match has in itself, where looking for that is quicker; what stands before it may be out of reach."""
+
+
 class SecretRecognizer(PatternRecognizer):
     """Presidio's pattern recogniser for one kind of secret."""
 
     def __init__(self, entity: str) -> None:
         """Take the patterns and the validator from the table."""
         patterns, self._validate, score = SECRETS[entity]
+        self.need = _NEEDS.get(entity)
         super().__init__(
             supported_entity=entity,
             patterns=[Pattern(f"{entity} {number}", source, score) for number, source in enumerate(patterns)],
