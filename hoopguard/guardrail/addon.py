@@ -9,13 +9,12 @@ from mitmproxy import http
 
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.rules import CompiledRule, Verdict, compile_rules, concerning, judge
+from hoopguard.guardrail.streaming import RuleStream, StreamRules
 from hoopguard.payload.fields import Fields, Text, names, texts
 from hoopguard.payload.streaming import Channel, StopStream
 from hoopguard.policy import LoadedPolicy
 
 _INLINE_BYTES: Final = 65_536
-_WINDOW_CHARS: Final = 4096
-"""How far back a pattern may reach in a streamed answer."""
 
 
 class Guardrail:
@@ -25,6 +24,7 @@ class Guardrail:
 
     def __init__(self) -> None:
         self._compiled = lru_cache(maxsize=64)(_compile)
+        self._streamed = lru_cache(maxsize=256)(_stream_rules)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Judge every text of the request; block it, or note for approval and the record what matched."""
@@ -37,7 +37,9 @@ class Guardrail:
         exchange = Exchange.of(flow)
         rules = self._rules(exchange, "response")
         if rules and exchange.facts["streamed"]:
-            exchange.stages.append(_Watch(exchange, rules))
+            concerned = frozenset(compiled.rule.name for compiled in rules)
+            streamed = self._streamed(exchange.policy, exchange.connection.name, concerned)
+            exchange.stages.append(_Watch(exchange, streamed))
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Judge every text of a whole answer, as the caller would get it."""
@@ -64,32 +66,43 @@ class Guardrail:
 
 
 class _Watch:
-    """The guardrail's place in a stream: sees each channel's text before the caller does."""
+    """The guardrail's place in a stream: holds back of each channel what could still become forbidden."""
 
-    def __init__(self, exchange: Exchange, rules: tuple[CompiledRule, ...]) -> None:
+    def __init__(self, exchange: Exchange, rules: StreamRules) -> None:
         self._exchange = exchange
         self._rules = rules
-        self._windows: dict[Channel, str] = {}
+        self._streams: dict[Channel, RuleStream] = {}
         self._noted: set[str] = set()
 
     def feed(self, channel: Channel, text: str) -> str:
-        """Judge what a channel says, with what it said just before."""
-        window = self._windows.get(channel, "") + text
-        self._windows[channel] = window[-_WINDOW_CHARS:]
-        for verdict in judge(self._rules, [Text((), channel.kind, window)]):
-            if verdict.rule.name not in self._noted:
-                self._noted.add(verdict.rule.name)
+        """Judge what a channel says; return what of it may go on now."""
+        stream = self._streams.get(channel)
+        if stream is None:
+            stream = self._streams[channel] = self._rules.begin(channel.kind)
+        shown = stream.feed(text)
+        if stream.hits:
+            self._judge(stream)
+        return shown
+
+    def finish(self, channel: Channel) -> str:
+        """Judge a channel to its end; return what was held of it."""
+        stream = self._streams.pop(channel, None)
+        if stream is None:
+            return ""
+        shown = stream.finish()
+        self._judge(stream)
+        return shown
+
+    def _judge(self, stream: RuleStream) -> None:
+        for name, compiled in stream.hits.items():
+            verdict = Verdict(compiled.rule, compiled.observed)
+            if name not in self._noted:
+                self._noted.add(name)
                 _note(self._exchange, verdict)
-            if verdict.rule.action == "block" and not verdict.observed:
+            if compiled.stops:
                 refused = _blocked(verdict)
                 self._exchange.finish("blocked", f"{refused.code}: {refused.message}")
                 raise StopStream({"code": refused.code, "message": refused.message, "exchange": self._exchange.id})
-        return text
-
-    def finish(self, channel: Channel) -> str:
-        """Hold nothing back."""
-        self._windows.pop(channel, None)
-        return ""
 
 
 def _said(body: Any, fields: Fields) -> Iterator[Text]:
@@ -99,6 +112,11 @@ def _said(body: Any, fields: Fields) -> Iterator[Text]:
 
 def _compile(loaded: LoadedPolicy, connection: str, direction: str) -> tuple[CompiledRule, ...]:
     return compile_rules(loaded.policy, connection, direction)
+
+
+def _stream_rules(loaded: LoadedPolicy, connection: str, names: frozenset[str]) -> StreamRules:
+    rules = [compiled for compiled in _compile(loaded, connection, "response") if compiled.rule.name in names]
+    return StreamRules(rules, max_held_chars=loaded.policy.gateway.max_held_chars)
 
 
 def _note(exchange: Exchange, verdict: Verdict) -> None:

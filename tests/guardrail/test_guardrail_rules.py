@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoopguard.guardrail.rules import CompiledRule, compile_rules, concerning, judge, undisguised, views
+from hoopguard.guardrail.rules import CompiledRule, compile_rules, concerning, judge
+from hoopguard.guardrail.views import undisguised, views
 from hoopguard.payload.fields import Kind, Text
 from hoopguard.policy.model import Guardrail, Policy, Unless
 

@@ -11,7 +11,7 @@ from mitmproxy.test import tflow
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.addon import Guardrail
 from hoopguard.identity.principal import Principal
-from hoopguard.payload.fields import Kind, names
+from hoopguard.payload.fields import Kind, names, read
 from hoopguard.payload.formats import format_of
 from hoopguard.payload.streaming import Channel, Stage, StopStream
 from hoopguard.policy import load_policy
@@ -67,6 +67,16 @@ def asked(folder: Path, text: str, *groups: str, mode: str = "enforce") -> http.
     return flow
 
 
+def judge(station: Guardrail, flow: http.HTTPFlow, phase: str = "request") -> None:
+    """Have a body judged, which was read before."""
+    exchange = Exchange.of(flow)
+    body, fields = exchange.body, exchange.format.request
+    if phase == "response":
+        body, fields = exchange.answer, exchange.format.answer
+    exchange.reading = read(body, fields)
+    asyncio.run(getattr(station, phase)(flow))
+
+
 def verdicts(flow: http.HTTPFlow) -> list[tuple[str, bool]]:
     return [(each["rule"], each["observed"]) for each in Exchange.of(flow).facts["verdicts"]]
 
@@ -75,7 +85,7 @@ def verdicts(flow: http.HTTPFlow) -> list[tuple[str, bool]]:
 def test_a_text_that_no_rule_names_passes(tmp_path: Path, phase: str) -> None:
     """And nothing is noted."""
     flow = asked(tmp_path, "hello")
-    asyncio.run(getattr(Guardrail(), phase)(flow))
+    judge(Guardrail(), flow, phase)
     assert verdicts(flow) == []
 
 
@@ -85,7 +95,7 @@ def test_a_forbidden_text_is_refused_with_the_rules_own_message(tmp_path: Path, 
     """In requests and in answers; the text itself is in neither refusal nor record."""
     flow = asked(tmp_path, text)
     with pytest.raises(Refused) as caught:
-        asyncio.run(getattr(Guardrail(), phase)(flow))
+        judge(Guardrail(), flow, phase)
     refused = caught.value
     assert (refused.status, refused.code, refused.message) == (403, "hoopguard_blocked", "Not this.")
     assert (refused.outcome, refused.more) == ("blocked", {"rule": "codenames"})
@@ -96,7 +106,7 @@ def test_a_forbidden_text_is_refused_with_the_rules_own_message(tmp_path: Path, 
 def test_what_asks_for_approval_or_is_flagged_is_noted_and_passes(tmp_path: Path) -> None:
     """The approval station reads the verdict; a flag is for the record."""
     flow = asked(tmp_path, "tropical payroll")
-    asyncio.run(Guardrail().request(flow))
+    judge(Guardrail(), flow)
     assert verdicts(flow) == [("asks", False), ("notes", False)]
 
 
@@ -104,7 +114,7 @@ def test_what_asks_for_approval_or_is_flagged_is_noted_and_passes(tmp_path: Path
 def test_an_observing_policy_notes_and_refuses_nothing(tmp_path: Path, phase: str) -> None:
     """``mode = "observe"`` shows what would have been."""
     flow = asked(tmp_path, "KEY-1234", mode="observe")
-    asyncio.run(getattr(Guardrail(), phase)(flow))
+    judge(Guardrail(), flow, phase)
     assert verdicts(flow) == [("codenames", True)]
 
 
@@ -120,7 +130,7 @@ def test_a_request_without_body_passes(tmp_path: Path) -> None:
     """The list of models asks nothing."""
     flow = asked(tmp_path, "x")
     Exchange.of(flow).body = None
-    asyncio.run(Guardrail().request(flow))
+    judge(Guardrail(), flow)
     assert verdicts(flow) == []
 
 
@@ -138,7 +148,7 @@ def test_names_and_keys_are_judged_too(tmp_path: Path, more: dict[str, Any]) -> 
     flow = asked(tmp_path, "hello")
     Exchange.of(flow).body.update(more)
     with pytest.raises(Refused):
-        asyncio.run(Guardrail().request(flow))
+        judge(Guardrail(), flow)
 
 
 def test_the_formats_own_words_are_not_judged(tmp_path: Path) -> None:
@@ -197,21 +207,32 @@ def test_channels_do_not_lend_each_other_their_words(tmp_path: Path) -> None:
     """Two choices that say half each say nothing forbidden; a channel that ended begins anew."""
     watch = watching(asked(tmp_path, "x"))
     other = Channel(("choices", 1, "delta", "content"), Kind.TEXT)
-    assert watch.feed(CONTENT, "KEY-12") == "KEY-12"
+    assert watch.feed(CONTENT, "so KEY-12") == "so "
     assert watch.feed(other, "34 ") == "34 "
-    assert watch.finish(CONTENT) == ""
-    assert watch.feed(CONTENT, "34") == "34"
+    assert watch.finish(CONTENT) == "KEY-12"
+    assert watch.feed(CONTENT, "34 ") == "34 "
 
 
 def test_a_flag_in_a_stream_is_noted_once_and_lets_it_pass(tmp_path: Path) -> None:
     """However many pieces follow."""
     flow = asked(tmp_path, "x")
     watch = watching(flow)
-    assert (
-        "".join(watch.feed(CONTENT, piece) for piece in ("a tropical", " isle", " tropical"))
-        == "a tropical isle tropical"
-    )
+    shown = say(watch, CONTENT, "a tropical", " isle", " tropical") + watch.finish(CONTENT)
+    assert shown == "a tropical isle tropical"
     assert verdicts(flow) == [("notes", False)]
+
+
+def test_what_ends_a_stream_may_be_its_last_word(tmp_path: Path) -> None:
+    """A word that could have gone on is judged where its text ends, before it is out."""
+    watch = watching(asked(tmp_path, "x"))
+    assert watch.feed(CONTENT, "the tropical thunder") == "the "
+    with pytest.raises(StopStream):
+        watch.finish(CONTENT)
+
+
+def test_a_channel_that_said_nothing_ends_with_nothing(tmp_path: Path) -> None:
+    """As a choice without text does."""
+    assert watching(asked(tmp_path, "x")).finish(CONTENT) == ""
 
 
 def test_a_whole_answer_needs_nobody_in_the_stream(tmp_path: Path) -> None:

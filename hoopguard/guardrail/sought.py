@@ -1,0 +1,161 @@
+"""What is looked for in a text that is still being written: rules, and the beginnings of what they match."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import batched
+from typing import Any, Final
+
+import re2
+
+from hoopguard.beginnings import beginnings, loose_beginnings
+from hoopguard.guardrail.rules import ALNUM, CompiledRule, word_forms
+
+CONTEXT_CHARS: Final = 2
+"""What has to stay before a text for its patterns: what ``\\b`` looks at, and a sign that the text has begun before."""
+
+_WORDS_A_PATTERN: Final = 100
+_FLAGS_FIRST: Final = re.compile(r"\(\?([imsU]+)\)")
+_ODD: Final = re.compile(r"\\([QCE0-7])|\\.|(\{,\d+\})", re.DOTALL)
+"""What RE2 reads in another way than :mod:`hoopguard.beginnings` does."""
+
+
+class _NotUnderstood(Exception):
+    """Nobody can say how a match of a pattern begins, so any text may be a beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Some rules, and patterns for every beginning of what they match, to be searched at a text's end."""
+
+    rules: tuple[CompiledRule, ...]
+    begun: tuple[Any, ...]
+    words_begun: tuple[Any, ...]
+    anything: bool
+
+    @classmethod
+    def of(cls, rules: Sequence[CompiledRule]) -> "Sought":
+        """Build the beginnings; ``anything`` is set if a pattern has some that are not understood."""
+        patterns = [pattern for compiled in rules for pattern in compiled.rule.patterns]
+        words = [word for compiled in rules for word in compiled.rule.words]
+        try:
+            return cls(tuple(rules), _together([_begun(pattern) for pattern in patterns]), _words_begun(words), False)
+        except (_NotUnderstood, re2.error):
+            return cls(tuple(rules), (), (), True)
+
+    def earliest(self, text: str, start: int) -> int:
+        """Return the first offset from ``start`` on at which more text could make a difference."""
+        if self.anything:
+            return start
+        at = len(text)
+        for begun in self.begun:
+            found = begun.search(text, start)
+            at = min(at, found.start()) if found else at
+        if self.words_begun:
+            folded = Folded(text)
+            for begun in self.words_begun:
+                found = begun.search(folded.text, folded.offset(max(start - 1, 0)))
+                at = min(at, max(start, folded.source(found.start(1)))) if found else at
+        return at
+
+    def matched(self, text: str, start: int, before: int) -> list[CompiledRule]:
+        """Return the rules of which a match begins from ``start`` on and before an offset."""
+        folded = Folded(text)
+        return [compiled for compiled in self.rules if _matches(compiled, text, folded, start, before)]
+
+
+def _matches(compiled: CompiledRule, text: str, folded: "Folded", start: int, before: int) -> bool:
+    for pattern in compiled.patterns:
+        found = pattern.search(text, start)
+        if found and found.start() < before:
+            return True
+    for words in compiled.words:
+        found = words.search(folded.text, folded.offset(max(start - 1, 0)))
+        if found and folded.source(found.start(1)) < before:
+            return True
+    return False
+
+
+class Folded:
+    """A text without its case, which may make it longer."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.casefold()
+        self._sources: list[int] | None = None
+        if len(self.text) != len(text):
+            self._sources = [place for place, char in enumerate(text) for _ in char.casefold()]
+            self._sources.append(len(text))
+
+    def source(self, offset: int) -> int:
+        """Return where in the text something of the folded text stands."""
+        return offset if self._sources is None else self._sources[offset]
+
+    def offset(self, source: int) -> int:
+        """Return where in the folded text something of the text stands."""
+        return source if self._sources is None else self._sources.index(source)
+
+
+def _begun(pattern: str) -> str:
+    flags = _FLAGS_FIRST.match(pattern)
+    rest = pattern if flags is None else pattern[flags.end() :]
+    if any(match.lastindex for match in _ODD.finditer(rest)):
+        raise _NotUnderstood(pattern)
+    prefix = "(?:" if flags is None else f"(?{flags[1]}:"
+    try:
+        loose, exact = loose_beginnings(rest)
+        return f"{prefix}{loose if exact else _exact(prefix, rest) or loose})"
+    except ValueError as error:
+        raise _NotUnderstood(pattern) from error
+
+
+def _exact(prefix: str, pattern: str) -> str | None:
+    """Return exactly the beginnings of a pattern, if RE2 has the room for them."""
+    try:
+        begun = beginnings(pattern)
+        _at_end([f"{prefix}{begun})"])
+    except re2.error:
+        return None
+    return begun
+
+
+def _together(sources: list[str]) -> tuple[Any, ...]:
+    """Compile patterns as one, or each for itself if that is too large."""
+    if not sources:
+        return ()
+    try:
+        return (_at_end(sources),)
+    except re2.error as error:
+        if len(sources) == 1:
+            raise _NotUnderstood(sources[0]) from error
+    return tuple(pattern for source in sources for pattern in _together([source]))
+
+
+def _words_begun(words: Iterable[str]) -> tuple[Any, ...]:
+    """Compile patterns for beginnings of words; group 1 is the word without the character before it."""
+    found = []
+    for alone in (True, False):
+        forms = [form for form in word_forms(words) if form[0].isalnum() is alone]
+        before = rf"(?:^|[^{ALNUM}])" if alone else ""
+        for some in batched(forms, _WORDS_A_PATTERN):
+            begun = "|".join(map(_word_begun, some))
+            found.append(_compile(rf"{before}({begun})\z"))
+    return tuple(found)
+
+
+def _word_begun(word: str) -> str:
+    """Return a pattern for a word's beginnings; the whole of it is one if it has to be seen what comes after it."""
+    begun = re2.escape(word[-1]) + "?" if word[-1].isalnum() else ""
+    for char in reversed(word[:-1]):
+        begun = f"(?:{re2.escape(char)}{begun})?"
+    return begun
+
+
+def _at_end(sources: Iterable[str]) -> Any:
+    return _compile(rf"(?:{'|'.join(sources)})\z", capture=False)
+
+
+def _compile(pattern: str, *, capture: bool = True) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = not capture
+    return re2.compile(pattern, options)

@@ -1,0 +1,97 @@
+"""Judging a text while it is being written: the same verdict as on the whole, and nothing forbidden is out before."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hoopguard.guardrail.readings import Disguised, Escaped, Hits, Literals
+from hoopguard.guardrail.rules import CompiledRule
+from hoopguard.guardrail.sought import Sought
+from hoopguard.payload.fields import Kind
+
+
+class HeldTooMuch(Exception):
+    """More of a text would have to be held back than the policy allows; it must not go on."""
+
+
+class _Reading(Protocol):
+    """One way to read the text."""
+
+    @property
+    def pending(self) -> int: ...
+
+    def feed(self, text: str) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class StreamRules:
+    """The rules for a stream's texts: those that stop it, and those of which it is only noted that they match."""
+
+    def __init__(self, rules: Sequence[CompiledRule], *, max_held_chars: int) -> None:
+        stopping = [compiled for compiled in rules if compiled.stops]
+        self.stopping = Sought.of(stopping) if stopping else None
+        noted = [compiled for compiled in rules if not compiled.stops]
+        self.noted = Sought.of(noted) if noted else None
+        self.max_held_chars = max_held_chars
+
+    def begin(self, kind: Kind) -> "RuleStream":
+        """Return the judgement of a new text."""
+        return RuleStream(self, kind)
+
+
+class RuleStream:
+    """One text that arrives in pieces; ``hits`` are the rules that it is known to match so far."""
+
+    def __init__(self, rules: StreamRules, kind: Kind) -> None:
+        self.hits: Hits = {}
+        self._max_held_chars = rules.max_held_chars
+        self._stopping = _readings(rules.stopping, kind, self.hits)
+        self._noting = _readings(rules.noted, kind, self.hits)
+        self._held = ""
+        self._released = 0
+
+    @property
+    def held_chars(self) -> int:
+        """Return how many characters are held back."""
+        return len(self._held)
+
+    @property
+    def stopped(self) -> bool:
+        """Tell whether a rule that stops the stream has matched."""
+        return any(compiled.stops for compiled in self.hits.values())
+
+    def feed(self, text: str) -> str:
+        """Take the next piece; return what can no longer become part of what is forbidden.
+
+        Raises:
+            HeldTooMuch: that is too little.
+        """
+        self._held += text
+        for reading in (*self._stopping, *self._noting):
+            reading.feed(text)
+        if self.stopped:
+            return ""
+        end = self._released + len(self._held)
+        return self._release(min((reading.pending for reading in self._stopping), default=end))
+
+    def finish(self) -> str:
+        """Say that the text is over; return what was held back, unless it is forbidden."""
+        for reading in (*self._stopping, *self._noting):
+            reading.finish()
+        return "" if self.stopped else self._release(self._released + len(self._held))
+
+    def _release(self, pending: int) -> str:
+        chars = max(0, pending - self._released)
+        out, self._held = self._held[:chars], self._held[chars:]
+        self._released += chars
+        if len(self._held) > self._max_held_chars:
+            raise HeldTooMuch(f"more than {self._max_held_chars} characters would have to be held back")
+        return out
+
+
+def _readings(sought: Sought | None, kind: Kind, hits: Hits) -> tuple[_Reading, ...]:
+    if sought is None:
+        return ()
+    if kind is not Kind.JSON_TEXT:
+        return (Disguised(sought, hits),)
+    return Disguised(sought, hits), Escaped(sought, hits), Literals(sought, hits)
