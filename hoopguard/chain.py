@@ -237,7 +237,7 @@ class Chain:
         if exchange.answered:
             return
         missing = [name for name in ORDER if not exchange.stamped(name, "request")]
-        if missing:
+        if missing or not _looked_into(exchange):
             _log.error("%s: no stamp of %s; refused", exchange.id, ", ".join(missing))
             self.refuse(flow, _BUG)
             return
@@ -250,7 +250,7 @@ class Chain:
         if exchange.answered or flow.response is None:
             return
         missing = [name for name in ORDER if not exchange.stamped(name, "response")]
-        if missing or exchange.answer is None:
+        if missing or exchange.answer is None or not _looked_into(exchange):
             _log.error("%s: answer without stamp of %s; refused", exchange.id, ", ".join(missing) or "payload")
             self.refuse(flow, _BUG)
             return
@@ -271,8 +271,6 @@ class Chain:
             if not isinstance(exchange.answer, dict | list):
                 raise strict_json.BodyError("it is neither an object nor a list")
             exchange.reading = await read_aside(exchange.answer, exchange.format.answer, len(raw))
-            if exchange.reading.opaque:
-                raise strict_json.BodyError("it holds content that nobody here can look into")
         except strict_json.BodyError as error:
             message = f"The model's answer cannot be inspected: {error}."
             self.refuse(flow, Refused(502, "hoopguard_bad_answer", message, "failed"))
@@ -283,7 +281,9 @@ class Chain:
         if flow.response is None or exchange.format is None or exchange.format.stream is None:
             self.refuse(flow, _BUG)
             return
-        stream = AnswerStream(exchange.format.stream, exchange.stages, exchange.drop_repeats, exchange.unmasking)
+        stream = AnswerStream(
+            exchange.format.stream, exchange.stages, exchange.drop_repeats, exchange.unmasking, exchange.unseen
+        )
         exchange.relay = relay = Relay(exchange, stream)
         exchange.facts["status"] = flow.response.status_code
         flow.response.stream = relay
@@ -313,6 +313,11 @@ async def _call(station: Station, phase: str, *arguments: Any) -> None:
     result = hook(*arguments) if hook is not None else None
     if result is not None:
         await result
+
+
+def _looked_into(exchange: Exchange) -> bool:
+    """Tell whether all of the body at hand was read, but for what a rule lets pass unseen."""
+    return exchange.reading is not None and exchange.reading.opaque.keys() <= exchange.unseen
 
 
 def _cancelled() -> bool:

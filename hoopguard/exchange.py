@@ -65,9 +65,10 @@ class Exchange:
     request ``body`` and ``answer``, and the ``reading`` of the one at hand; the ``stages`` that a streamed answer
     passes, and the ``relay`` that moves it; ``drop_repeats`` when what says a text again (log probabilities) must
     go; ``unmasking``, which gives the caller back what was hidden for them; ``sent``, the bytes of a stream as they
-    are recorded; ``matched``, the texts that rules matched; ``redact``, which hides personal data in a text shown
-    to others; ``refusal``, what the caller is told. ``cleared`` is set by the gate alone: without it nothing is
-    sent to the model. ``settled`` once the outcome is recorded.
+    are recorded; ``unseen``, the kinds of content (images, audio) that a rule lets pass though nobody can look into
+    them; ``matched``, the texts that rules matched; ``redact``, which hides personal data in a text shown to others;
+    ``refusal``, what the caller is told. ``cleared`` is set by the gate alone: without it nothing is sent to the
+    model. ``settled`` once the outcome is recorded.
     """
 
     __slots__ = (
@@ -91,6 +92,7 @@ class Exchange:
         "stages",
         "target",
         "unmasking",
+        "unseen",
     )
 
     def __init__(self) -> None:
@@ -119,6 +121,7 @@ class Exchange:
         self.body: Any = None
         self.answer: Any = None
         self.reading: Any = None
+        self.unseen: frozenset[str] = frozenset()
         self.unmasking: Any = None
         self.stages: list[Any] = []
         self.relay: Relay | None = None

@@ -15,6 +15,7 @@ from mitmproxy.test import tflow
 
 from hoopguard.chain import ORDER, Chain, Relay
 from hoopguard.exchange import METADATA_KEY, Exchange, Refused
+from hoopguard.payload.fields import Reading
 from hoopguard.payload.formats import format_of
 from hoopguard.payload.streaming import Channel
 from hoopguard.policy import PolicyHolder
@@ -74,7 +75,7 @@ class FakeStation:
 
     def request(self, flow: http.HTTPFlow) -> None:
         self._note("request")
-        Exchange.of(flow).body = BODY
+        Exchange.of(flow).body, Exchange.of(flow).reading = BODY, Reading()
 
     async def responseheaders(self, _flow: http.HTTPFlow) -> None:
         self._note("responseheaders")

@@ -1,7 +1,6 @@
 """Refuse, hold or flag requests and answers that a ``[[guardrail]]`` of policy.toml names."""
 
 import asyncio
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ from mitmproxy import http
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.rules import CompiledRule, Verdict, compile_rules, concerning, judge
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
-from hoopguard.payload.fields import Fields, Text, names, texts
+from hoopguard.guardrail.unreadable import judge_unreadable, let_pass, spoken
 from hoopguard.payload.streaming import Channel, StopStream
 from hoopguard.policy import LoadedPolicy
 
@@ -29,13 +28,16 @@ class Guardrail:
     async def request(self, flow: http.HTTPFlow) -> None:
         """Judge every text of the request; block it, or note for approval and the record what matched."""
         exchange = Exchange.of(flow)
+        if (unreadable := self._unreadable(exchange, "request")) is not None:
+            raise Refused(400, "hoopguard_uninspectable", f"The request cannot be inspected: {unreadable}.")
         size = len(flow.request.raw_content or b"")
-        await self._judge(exchange, "request", exchange.body, exchange.format.request, size)
+        await self._judge(exchange, "request", size)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stand in the way of a streamed answer."""
         exchange = Exchange.of(flow)
         rules = self._rules(exchange, "response")
+        exchange.unseen = let_pass(rules)
         if rules and exchange.facts["streamed"]:
             concerned = frozenset(compiled.rule.name for compiled in rules)
             streamed = self._streamed(exchange.policy, exchange.connection.name, concerned)
@@ -44,21 +46,34 @@ class Guardrail:
     async def response(self, flow: http.HTTPFlow) -> None:
         """Judge every text of a whole answer, as the caller would get it."""
         exchange = Exchange.of(flow)
+        if (unreadable := self._unreadable(exchange, "response")) is not None:
+            raise Refused(502, "hoopguard_uninspectable", f"The answer cannot be inspected: {unreadable}.", "failed")
         size = len((flow.response.raw_content if flow.response else None) or b"")
-        await self._judge(exchange, "response", exchange.answer, exchange.format.answer, size)
+        await self._judge(exchange, "response", size)
 
-    async def _judge(self, exchange: Exchange, direction: str, body: Any, fields: Fields, size: int) -> None:
-        """Judge a body; a large one in a thread, so that others do not wait."""
+    async def _judge(self, exchange: Exchange, direction: str, size: int) -> None:
+        """Judge the body at hand; a large one in a thread, so that others do not wait."""
         rules = self._rules(exchange, direction)
         if not rules:
             return
-        said = _said(body, fields)
+        said = exchange.reading.said()
         verdicts = judge(rules, said) if size <= _INLINE_BYTES else await asyncio.to_thread(judge, rules, said)
         for verdict in verdicts:
             _note(exchange, verdict)
             exchange.matched.append(verdict.text)
             if verdict.rule.action == "block" and not verdict.observed:
                 raise _blocked(verdict)
+
+    def _unreadable(self, exchange: Exchange, direction: str) -> str | None:
+        """Judge what nobody can look into; return what of it no rule lets pass, in words."""
+        rules = self._rules(exchange, direction)
+        exchange.unseen = let_pass(rules)
+        kinds = exchange.reading.opaque.keys()
+        for verdict in judge_unreadable(rules, kinds):
+            _note(exchange, verdict)
+            if verdict.rule.action == "block" and not verdict.observed:
+                raise _blocked(verdict)
+        return spoken(sorted(kinds - exchange.unseen)) if kinds - exchange.unseen else None
 
     def _rules(self, exchange: Exchange, direction: str) -> tuple[CompiledRule, ...]:
         rules = self._compiled(exchange.policy, exchange.connection.name, direction)
@@ -103,11 +118,6 @@ class _Watch:
                 refused = _blocked(verdict)
                 self._exchange.finish("blocked", f"{refused.code}: {refused.message}")
                 raise StopStream({"code": refused.code, "message": refused.message, "exchange": self._exchange.id})
-
-
-def _said(body: Any, fields: Fields) -> Iterator[Text]:
-    yield from texts(body, fields)
-    yield from names(body, fields)
 
 
 def _compile(loaded: LoadedPolicy, connection: str, direction: str) -> tuple[CompiledRule, ...]:

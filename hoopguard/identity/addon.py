@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from mitmproxy import connection, http
@@ -35,14 +35,6 @@ _RESPONSE_HEADERS: Final = frozenset(
 
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;\s*charset=\"?utf-?8\"?)?\s*", re.IGNORECASE)
 _MODEL: Final = re.compile(r"[A-Za-z0-9_.:/+-]{0,256}", re.ASCII)
-_OPAQUE: Final = {
-    "tokens": "token ids or embeddings",
-    "image": "an image",
-    "audio": "audio",
-    "video": "a video",
-    "file": "a file",
-    "part": "a part of unknown kind, or one that says two things",
-}
 _BREAKS: Final = re.compile(rb"[\r\n\0]")
 _TUNNEL_PORTS: Final = frozenset({443})
 _HOW_TO: Final = (
@@ -108,8 +100,6 @@ class Identity:
             exchange.reading = await read_aside(
                 exchange.body, exchange.format.request, len(flow.request.raw_content or b"")
             )
-            if exchange.reading.opaque:
-                raise Uninspectable(_opaque(exchange.reading.opaque))
         except BodyTooLarge as error:
             raise Refused(413, "hoopguard_body_too_large", f"{error}.") from error
         except Uninspectable as error:
@@ -159,12 +149,6 @@ async def _body(flow: http.HTTPFlow, exchange: Exchange) -> object:
         raise strict_json.BodyError("the content type has to be application/json")
     limit = exchange.policy.policy.gateway.max_body_bytes
     return await strict_json.parse_aside(coding.decode(raw, flow.request.headers.get("content-encoding"), limit))
-
-
-def _opaque(kinds: Iterable[str]) -> str:
-    """Say what of a request cannot be inspected, and what to send instead."""
-    what = ", ".join(_OPAQUE.get(kind, kind) for kind in kinds)
-    return f"the request holds what nobody here can look into ({what}); send it as text"
 
 
 def _lowered(headers: http.Headers) -> Mapping[str, str]:

@@ -212,6 +212,13 @@ class Reading:
     chars: int = 0
     values: int = 0
 
+    def said(self) -> Iterator[Text]:
+        """Yield all that the body says: its texts, then its names as one text."""
+        for _, _, text in self.texts:
+            yield text
+        if self.names:
+            yield Text((), Kind.TEXT, "\n".join(self.names))
+
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,255}", re.ASCII)
 _HAS_LETTER: Final = re.compile(r"[A-Za-z]", re.ASCII)
@@ -351,8 +358,7 @@ def index_of(entry: Any, position: int) -> int:
 
 def texts(body: Any, fields: Fields) -> Iterator[Text]:
     """Yield every text of ``body``, in document order."""
-    for _, _, text in read(body, fields).texts:
-        yield text
+    yield from (text for _, _, text in read(body, fields).texts)
 
 
 def names(body: Any, fields: Fields) -> Iterator[Text]:

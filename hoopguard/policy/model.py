@@ -184,6 +184,7 @@ class Guardrail(Table):
     on: Direction = "request"
     words: Forbidden = ()
     patterns: tuple[PatternText, ...] = ()
+    unreadable: tuple[Literal["audio", "file", "image", "tokens", "video"], ...] = ()
     connections: Words = ()
     unless: Unless = Unless()
     action: Literal["block", "approve", "flag"]
@@ -193,8 +194,8 @@ class Guardrail(Table):
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
-        if not self.words and not self.patterns:
-            raise ValueError("expected words or patterns; a rule without either can never match")
+        if not self.words and not self.patterns and not self.unreadable:
+            raise ValueError("expected words, patterns or unreadable; a rule without any can never match")
         if (self.action == "approve") != (self.approval is not None):
             raise ValueError('expected approval = "name" together with action = "approve", and only then')
         if self.action == "approve" and self.on != "request":

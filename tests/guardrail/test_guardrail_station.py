@@ -53,9 +53,9 @@ CONTENT = Channel(("choices", 0, "delta", "content"), Kind.TEXT)
 ARGUMENTS = Channel(("choices", 0, "delta", "tool_calls", 0, "function", "arguments"), Kind.JSON_TEXT)
 
 
-def asked(folder: Path, text: str, *groups: str, mode: str = "enforce") -> http.HTTPFlow:
+def asked(folder: Path, text: str, *groups: str, mode: str = "enforce", rules: str = "") -> http.HTTPFlow:
     """Make a flow as it is when it comes to the guardrail."""
-    (folder / "policy.toml").write_text(POLICY.replace("MODE", mode))
+    (folder / "policy.toml").write_text(POLICY.replace("MODE", mode) + rules)
     flow = tflow.tflow()
     exchange = Exchange.begin(flow)
     exchange.policy = load_policy(folder / "policy.toml")
@@ -121,9 +121,9 @@ def test_an_observing_policy_notes_and_refuses_nothing(tmp_path: Path, phase: st
 def test_whom_unless_names_may_say_it(tmp_path: Path) -> None:
     """Others in the same gateway may not."""
     station = Guardrail()
-    asyncio.run(station.request(asked(tmp_path, "KEY-1234", "legal")))
+    judge(station, asked(tmp_path, "KEY-1234", "legal"))
     with pytest.raises(Refused):
-        asyncio.run(station.request(asked(tmp_path, "KEY-1234", "staff")))
+        judge(station, asked(tmp_path, "KEY-1234", "staff"))
 
 
 def test_a_request_without_body_passes(tmp_path: Path) -> None:
@@ -240,3 +240,46 @@ def test_a_whole_answer_needs_nobody_in_the_stream(tmp_path: Path) -> None:
     flow = asked(tmp_path, "x")
     Guardrail().responseheaders(flow)
     assert Exchange.of(flow).stages == []
+
+
+IMAGE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+SEES = """
+[[guardrail]]
+name = "pictures"
+unreadable = ["image"]
+action = "ACTION"
+"""
+
+
+@pytest.mark.parametrize("content", [IMAGE, [{"type": "file", "file": {"file_id": "f"}}]])
+def test_what_nobody_can_look_into_is_refused(tmp_path: Path, content: Any) -> None:
+    """As long as no rule names its kind."""
+    flow = asked(tmp_path, "x")
+    Exchange.of(flow).body["messages"][0]["content"] = content
+    with pytest.raises(Refused) as refused:
+        judge(Guardrail(), flow)
+    assert (refused.value.status, refused.value.code) == (400, "hoopguard_uninspectable")
+    assert Exchange.of(flow).unseen == frozenset()
+
+
+@pytest.mark.parametrize(("action", "code"), [("flag", None), ("block", "hoopguard_blocked")])
+def test_a_rule_says_what_happens_to_what_nobody_can_look_into(tmp_path: Path, action: str, code: str | None) -> None:
+    """A flagged image passes and is noted; a blocked one is answered with the rule's own message."""
+    flow = asked(tmp_path, "x", rules=SEES.replace("ACTION", action))
+    Exchange.of(flow).body["messages"][0]["content"] = IMAGE
+    if code is None:
+        judge(Guardrail(), flow)
+        assert Exchange.of(flow).unseen == {"image"}
+    else:
+        with pytest.raises(Refused) as refused:
+            judge(Guardrail(), flow)
+        assert refused.value.code == code
+    assert verdicts(flow) == [("pictures", False)]
+
+
+def test_a_rule_for_images_lets_no_file_pass(tmp_path: Path) -> None:
+    """Each kind has to be named."""
+    flow = asked(tmp_path, "x", rules=SEES.replace("ACTION", "flag"))
+    Exchange.of(flow).body["messages"][0]["content"] = [*IMAGE, {"type": "file", "file": {"file_id": "f"}}]
+    with pytest.raises(Refused, match="a file"):
+        judge(Guardrail(), flow)
