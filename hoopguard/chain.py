@@ -77,7 +77,7 @@ class Relay:
     def _fail(self, message: str) -> bytes:
         self.over = True
         self._exchange.finish("failed", message)
-        return self._stream.fail(message, {"code": "hoopguard_stream_failed", "exchange": self._exchange.id})
+        return self._stream.fail(502, "hoopguard_stream_failed", message, self._exchange.id)
 
     def _kept(self, out: bytes) -> list[bytes]:
         """Count what the caller gets, and keep it for the record if it is kept."""

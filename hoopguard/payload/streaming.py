@@ -5,7 +5,7 @@ call 1, …). Stages transform a channel's text piece by piece and may hold some
 before the event that ends the channel. What stands in one event only is transformed as a whole.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
@@ -119,10 +119,10 @@ class AnswerStream:
             out += self._or_stop(partial(self._flush, self._open()))
         return out
 
-    def fail(self, message: str, about: Mapping[str, Any]) -> bytes:
+    def fail(self, status: int, code: str, message: str, exchange_id: str) -> bytes:
         """End the stream as a failed one; return the last bytes for the caller."""
         self.ended = True
-        return self._write(self.shape.fail(message, about))
+        return self._write(self.shape.fail(message, {"status": status, "code": code, "exchange": exchange_id}))
 
     def take_recorded(self, shown: bytes) -> bytes:
         """Return what is to be recorded of what was ``shown``; it is the same, unless there is an unmasking."""
