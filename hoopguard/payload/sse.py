@@ -1,10 +1,12 @@
 """Server-sent events, read and written as the WHATWG HTML standard says (§9.2)."""
 
 import codecs
+import re
 from dataclasses import dataclass
 from typing import Final
 
 _MAX_EVENT_CHARS: Final = 4_000_000
+_RETRY: Final = re.compile(r"[0-9]{1,9}")
 
 
 class FramingError(Exception):
@@ -97,7 +99,7 @@ class EventParser:
         if name == "data":
             self._data.append(value)
             self._size += len(line)
-        elif name in ("event", "retry") or (name == "id" and "\0" not in value):
+        elif name == "event" or (name == "id" and "\0" not in value) or (name == "retry" and _RETRY.fullmatch(value)):
             self._fields[name] = value
 
     def _dispatch(self) -> Event | None:
@@ -105,10 +107,9 @@ class EventParser:
         self._data, self._fields, self._size = [], {}, 0
         if not data:
             return None
-        retry = fields.get("retry", "")
         return Event(
             data="\n".join(data),
             event=fields.get("event", ""),
             id=fields.get("id"),
-            retry=int(retry) if retry.isascii() and retry.isdigit() and len(retry) < 10 else None,
+            retry=int(fields["retry"]) if "retry" in fields else None,
         )

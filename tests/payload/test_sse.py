@@ -1,5 +1,6 @@
 """Server-sent events, against the WHATWG HTML standard §9.2."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -36,6 +37,62 @@ def test_however_the_network_cuts_the_bytes_the_events_are_the_same(raw: bytes, 
     places = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     chunks = [raw[start:end] for start, end in pairwise(places)]
     assert read(*chunks) == read(raw) == read(*[raw[at : at + 1] for at in range(len(raw))])
+
+
+def slowly(raw: bytes) -> list[Event]:
+    """Read a whole stream sentence by sentence as §9.2.6 says; what the stream ends in counts as ended."""
+    text = raw.decode().removeprefix("\ufeff")
+    lines = re.split("\r\n|\r|\n", text)
+    events: list[Event] = []
+    data: list[str] = []
+    event, event_id, retry = "", None, None
+    for line in [*lines, ""]:
+        if line == "":
+            if data:
+                events.append(Event("\n".join(data), event, event_id, retry))
+            data, event, event_id, retry = [], "", None, None
+            continue
+        if line[0] == ":":
+            continue
+        field, value = line.split(":", 1) if ":" in line else (line, "")
+        value = value[1:] if value[:1] == " " else value
+        if field == "data":
+            data.append(value)
+        elif field == "event":
+            event = value
+        elif field == "id" and "\0" not in value:
+            event_id = value
+        elif field == "retry" and re.fullmatch("[0-9]{1,9}", value):
+            retry = int(value)
+    return events
+
+
+PIECES = st.sampled_from(
+    (
+        "data",
+        "event",
+        "id",
+        "retry",
+        ":",
+        " ",
+        "\n",
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\n",
+        "x",
+        "7",
+        "\ufeff",
+        "\u00e9\U0001f600",
+        "\0",
+    )
+)
+
+
+@given(streams() | st.lists(PIECES, max_size=30).map(lambda parts: "".join(parts).encode()), st.integers(1, 9))
+def test_every_stream_is_read_as_the_standard_says_sentence_by_sentence(raw: bytes, size: int) -> None:
+    """Lines that end in CR, LF or both, several data lines, comments, unknown fields, no blank line at the end."""
+    assert read(*[raw[at : at + size] for at in range(0, len(raw), size)]) == slowly(raw)
 
 
 @given(
