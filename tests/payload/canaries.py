@@ -1,10 +1,12 @@
 """Personal data at every place of a body, and the body as it comes out of a real masker."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import orjson
+from hypothesis import strategies as st
 
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.masker import Masker
@@ -161,3 +163,25 @@ def events_of(raw: bytes) -> list[tuple[str, Any]]:
     parser = EventParser()
     events = (*parser.feed(raw), *parser.finish())
     return [(event.event, event.data if event.data == "[DONE]" else json.loads(event.data)) for event in events]
+
+
+# ── texts that are told piece by piece ──
+
+_SAID: Final = st.sampled_from(
+    (EMAIL, str(CARD), PHONE, "write to ", " ", "my card: ", ", ", ".", "\n", "étude", "bob@", "4111 1111 1111 1111")
+)
+TOLD: Final = st.lists(_SAID, min_size=1, max_size=6).map("".join)
+"""Texts with something to hide in them."""
+SIZES: Final = st.lists(st.integers(1, 9), min_size=1, max_size=5)
+CUTS: Final = st.lists(st.integers(0, 4_000), max_size=8).map(tuple)
+"""Where the network cuts a stream; what is beyond its end cuts nothing."""
+
+
+def pieces_of(text: str, sizes: list[int]) -> Iterator[str]:
+    """Yield a text as a model tells it: in pieces of these sizes, taken round and round."""
+    at = 0
+    for size in itertools.cycle(sizes):
+        if at >= len(text):
+            return
+        yield text[at : at + size]
+        at += size

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
-from hoopguard.payload.fields import Fields, Kind, Text, drop_repeats, read, rewrite, texts
+from hoopguard.payload.fields import Fields, Kind, Parts, Text, drop_repeats, read, rewrite, texts
 from hoopguard.payload.formats import PLAIN, Format, find_format, format_of
 from hoopguard.payload.strict_json import BodyError
 
@@ -191,6 +191,21 @@ def test_what_is_not_text_in_a_message_is_uninspectable(content: Any) -> None:
     """Images, audio, files, parts of unknown type and parts that say two things are refused."""
     body = {"messages": [{"role": "user", "content": content}]}
     assert read(body, openai_chat.REQUEST).opaque
+
+
+def test_a_null_in_a_part_says_nothing() -> None:
+    """Servers that write out every field of a part, most of them null, are understood."""
+    part = {"type": "text", "text": "x", "image_url": None}
+    assert not read({"messages": [{"content": [part]}]}, openai_chat.REQUEST).opaque
+
+
+@pytest.mark.parametrize(("closed", "opaque"), [(True, {"part": None}), (False, {})])
+def test_in_a_part_that_is_not_closed_what_is_unknown_is_text(closed: bool, opaque: dict[str, None]) -> None:
+    """But a kind that is unknown is not."""
+    fields = Fields({"": Parts("type", {"a": {}}, closed=closed)})
+    reading = read({"type": "a", "more": CANARY}, fields)
+    assert ([text.value for _, _, text in reading.texts], reading.opaque) == ([CANARY], opaque)
+    assert read({"type": "b", "more": CANARY}, fields).opaque == {"part": None}
 
 
 @pytest.mark.parametrize(
