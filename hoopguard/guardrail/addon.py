@@ -1,6 +1,7 @@
 """Refuse, hold or flag requests and answers that a ``[[guardrail]]`` of policy.toml names."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.rules import CompiledRule, Verdict, compile_rules, concerning, judge
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
 from hoopguard.guardrail.unreadable import judge_unreadable, let_pass, spoken
+from hoopguard.payload.fields import Kind
 from hoopguard.payload.streaming import Channel, StopStream
 from hoopguard.policy import LoadedPolicy
 
@@ -107,6 +109,13 @@ class _Watch:
         shown = stream.finish()
         self._judge(stream)
         return shown
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Judge what the stream says beside its texts."""
+        stream = self._rules.begin(Kind.TEXT)
+        stream.feed("\n".join(names))
+        stream.finish()
+        self._judge(stream)
 
     def _judge(self, stream: RuleStream) -> None:
         for name, compiled in stream.hits.items():

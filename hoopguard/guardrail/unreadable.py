@@ -25,8 +25,10 @@ def judge_unreadable(rules: Sequence[CompiledRule], kinds: Iterable[str]) -> tup
 
 
 def let_pass(rules: Sequence[CompiledRule]) -> frozenset[str]:
-    """Return the kinds that some rule names; one that blocks has its say as a verdict."""
-    return frozenset(kind for compiled in rules if not compiled.observed for kind in compiled.rule.unreadable)
+    """Return the kinds that some rule names and none blocks; a rule that only observes lets nothing pass."""
+    ruling = [compiled.rule for compiled in rules if not compiled.observed]
+    named = [(rule.action, kind) for rule in ruling for kind in rule.unreadable]
+    return frozenset(kind for _, kind in named) - {kind for action, kind in named if action == "block"}
 
 
 def spoken(kinds: Iterable[str]) -> str:

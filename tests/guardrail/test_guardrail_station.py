@@ -1,6 +1,7 @@
 """The guardrail among the others: requests, whole answers, streams."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hoopguard.guardrail.addon import Guardrail
 from hoopguard.identity.principal import Principal
 from hoopguard.payload.fields import Kind, names, read
 from hoopguard.payload.formats import format_of
-from hoopguard.payload.streaming import Channel, Stage, StopStream
+from hoopguard.payload.streaming import AnswerStream, Channel, Stage, StopStream
 from hoopguard.policy import load_policy
 
 POLICY = """
@@ -275,6 +276,30 @@ def test_a_rule_says_what_happens_to_what_nobody_can_look_into(tmp_path: Path, a
             judge(Guardrail(), flow)
         assert refused.value.code == code
     assert verdicts(flow) == [("pictures", False)]
+
+
+def test_what_a_rule_blocks_does_not_pass_because_another_allows_it(tmp_path: Path) -> None:
+    """Not even where nothing but the kinds is known yet, as at a stream's beginning."""
+    both = SEES.replace("ACTION", "flag") + SEES.replace("pictures", "no-pictures").replace("ACTION", "block")
+    flow = asked(tmp_path, "x", rules=both.replace("unreadable", 'on = "response"\nunreadable'))
+    Exchange.of(flow).facts["streamed"] = True
+    Guardrail().responseheaders(flow)
+    assert Exchange.of(flow).unseen == frozenset()
+
+
+@pytest.mark.parametrize(
+    "event", [{"KEY-1234": "x"}, {"choices": [{"delta": {"tool_calls": [{"function": {"name": "KEY-1234"}}]}}]}]
+)
+def test_a_name_in_a_stream_is_judged(tmp_path: Path, event: dict[str, Any]) -> None:
+    """Keys and tools' names speak as well as texts do."""
+    flow = asked(tmp_path, "x")
+    exchange = Exchange.of(flow)
+    exchange.facts["streamed"] = True
+    Guardrail().responseheaders(flow)
+    assert exchange.format.stream is not None
+    stream = AnswerStream(exchange.format.stream, exchange.stages, drop_repeats=False)
+    assert b"KEY-" not in stream.feed(b"data: %b\n\n" % json.dumps(event).encode()) + stream.finish()
+    assert exchange.facts["outcome"] == "blocked"
 
 
 def test_a_rule_for_images_lets_no_file_pass(tmp_path: Path) -> None:
