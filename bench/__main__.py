@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import streams
 from bench.load import Result, chat_body, load
 from hoopguard.demo.issuer import DemoIssuer
 from hoopguard.demo.stack import GatewayProcess, free_port
@@ -101,13 +102,15 @@ def _wait_for(port: int) -> None:
     raise RuntimeError(f"nothing listens on port {port}")
 
 
-def _targets(stack: ExitStack, folder: Path, durability: str) -> list[Target]:
-    python = [sys.executable, "-m"]
-    model, bare, streaming, guarded = free_port(), free_port(), free_port(), free_port()
+def _targets(stack: ExitStack, folder: Path, durability: str, model: int = 0) -> list[Target]:
+    """Start the targets; the demo's model if none listens on a port yet."""
+    model_pid = os.getpid()
+    if not model:
+        model = free_port()
+        command = [sys.executable, "-m", "hoopguard.demo.model", "--port", str(model), "--api-key", MODEL_KEY]
+        model_pid = stack.enter_context(_process(command, model))
+    bare, streaming, guarded = free_port(), free_port(), free_port()
     upstream = f"reverse:http://127.0.0.1:{model}"
-    model_pid = stack.enter_context(
-        _process([*python, "hoopguard.demo.model", "--port", str(model), "--api-key", MODEL_KEY], model)
-    )
     mitmdump = str(Path(sys.executable).with_name("mitmdump"))
     bare_pid = stack.enter_context(_process([mitmdump, "--mode", f"{upstream}@127.0.0.1:{bare}"], bare))
     letting_pass = [mitmdump, "--set", "stream_large_bodies=1", "--mode", f"{upstream}@127.0.0.1:{streaming}"]
@@ -173,6 +176,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count, after one that does not")
     parser.add_argument("--seconds", type=float, default=4.0, help="seconds a target and round")
     parser.add_argument("--connections", type=int, default=16, help="callers at once")
+    parser.add_argument("--streams", type=int, default=2000, help="streams over which memory is watched")
     parser.add_argument("--durability", choices=("fsync", "flush"), default="fsync")
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
@@ -186,6 +190,15 @@ def main() -> int:
                 else "Whole answers (200 characters asked, all different)"
             )
             _report(title, _measure(targets, stream=stream, arguments=arguments), stream=stream)
+    model = streams.PacedModel()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        streams.report(
+            model,
+            _targets(stack, Path(folder), arguments.durability, model.port)[2:],
+            rounds=arguments.rounds,
+            streams=arguments.streams,
+            connections=arguments.connections,
+        )
     return 0
 
 
