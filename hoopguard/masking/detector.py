@@ -82,6 +82,7 @@ class Detector:
         self._sources = [_Source(recogniser) for recogniser in self.recognisers]
         self._needs = frozenset(source.need for source in self._sources)
         self._pending = Pending(pending_patterns(self.recognisers))
+        self._own_pending: list[Any] = [each for each in self.recognisers if hasattr(each, "pending_from")]
         self.memory = Memory()
 
     def detect(self, text: str, *, budget: Budget) -> tuple[Finding, ...]:
@@ -120,7 +121,8 @@ class Detector:
             DetectionGaveUp: that could not be told in time.
         """
         try:
-            return self._pending.earliest(text, start, budget.left_s)
+            at = self._pending.earliest(text, start, budget.left_s)
+            return min([at, *(int(recogniser.pending_from(text, start)) for recogniser in self._own_pending)])
         except TimeoutError as error:
             raise DetectionGaveUp("a pattern did not finish in time") from error
 

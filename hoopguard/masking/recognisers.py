@@ -5,7 +5,7 @@ Importing this module imports Presidio (some 4 s), so nothing imports it before 
 
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import tldextract
 from presidio_analyzer import EntityRecognizer, Pattern, PatternRecognizer, RecognizerResult
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
+from hoopguard.masking.checksums import CHECKSUMS
 from hoopguard.masking.extensions import EXTENSIONS, SecurityCodeRecognizer
 from hoopguard.masking.findings import Skyline
 from hoopguard.masking.pending import may_match_nothing
@@ -22,6 +23,7 @@ from hoopguard.masking.phone import PENDING as PENDING_PHONE
 from hoopguard.masking.phone import find_phone_numbers
 from hoopguard.masking.scan import GuardedPattern
 from hoopguard.masking.secrets import SECRETS, SecretRecognizer
+from hoopguard.masking.wordlist import WordListRecognizer
 from hoopguard.policy.masking import Recogniser
 
 CUSTOM_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
@@ -160,7 +162,10 @@ def build_recognisers(entities: frozenset[str], custom: Sequence[Recogniser]) ->
         raise ValueError(_unknown(entity, own))
     known = sorted(entities & catalogue().keys())
     built_in = [_guard(build()) for entity in known for build in (catalogue()[entity], *EXTENSIONS.get(entity, ()))]
-    return (*built_in, *(_custom(recogniser) for recogniser in custom if recogniser.entity in entities))
+    return (
+        *built_in,
+        *(built for recogniser in custom if recogniser.entity in entities for built in _custom(recogniser)),
+    )
 
 
 def _unknown(entity: str, own: set[str]) -> str:
@@ -170,20 +175,36 @@ def _unknown(entity: str, own: set[str]) -> str:
     return f"no recogniser finds the entity {entity}; known are {known}"
 
 
-def _custom(recogniser: Recogniser) -> EntityRecognizer:
+def _custom(recogniser: Recogniser) -> Iterator[EntityRecognizer]:
+    if recogniser.deny_list_file:
+        listed, context = recogniser.deny_list_file, recogniser.context
+        yield WordListRecognizer(recogniser.entity, recogniser.name, listed, recogniser.score, context)
+    if not recogniser.patterns and not recogniser.deny_list:
+        return
     try:
-        built = PatternRecognizer(
-            supported_entity=recogniser.entity,
-            name=recogniser.name,
-            patterns=[Pattern(recogniser.name, pattern, recogniser.score) for pattern in recogniser.patterns],
-            deny_list=list(recogniser.deny_list),
-            deny_list_score=recogniser.score,
-            context=list(recogniser.context),
-            global_regex_flags=CUSTOM_FLAGS,
-        )
-        return _guard(built)
+        yield _guard(_OwnRecognizer(recogniser))
     except (ValueError, regex.error) as error:
         raise ValueError(f"recogniser {recogniser.name}: {error}") from error
+
+
+class _OwnRecognizer(PatternRecognizer):
+    """Presidio's pattern recogniser with what a ``[[recogniser]]`` says."""
+
+    def __init__(self, said: Recogniser) -> None:
+        self._check = CHECKSUMS[said.checksum] if said.checksum is not None else None
+        super().__init__(
+            supported_entity=said.entity,
+            name=said.name,
+            patterns=[Pattern(said.name, pattern, said.score) for pattern in said.patterns],
+            deny_list=list(said.deny_list),
+            deny_list_score=said.score,
+            context=list(said.context),
+            global_regex_flags=CUSTOM_FLAGS,
+        )
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        """Say whether the checksum is right, if there is one."""
+        return None if self._check is None else self._check(pattern_text)
 
 
 def _guard(recogniser: Any) -> EntityRecognizer:

@@ -31,17 +31,21 @@ class PolicyError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedPolicy:
-    """A policy together with the file it came from and the digest of that file's bytes, by which it is equal."""
+    """A policy with the file it came from and the digest of that file's bytes; equal if these and its lists are."""
 
     policy: Policy
     file: Path
     digest: str
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LoadedPolicy) and (self.file, self.digest) == (other.file, other.digest)
+        return isinstance(other, LoadedPolicy) and self._said == other._said
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    @property
+    def _said(self) -> tuple[Path, str, object]:
+        return self.file, self.digest, self.policy.recognisers
 
     @property
     def state(self) -> Path:

@@ -1,12 +1,16 @@
 """What policy.toml can say about masking: ``[[recogniser]]``, ``[[mask]]`` and its operators."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hoopguard.policy.packs import PACKS, entities_of
 from hoopguard.policy.table import Direction, Name, Table, Words
-from hoopguard.policy.values import PatternText, SecretText
+from hoopguard.policy.values import PatternText, SecretText, words_of_file
+
+Checksum = Literal["luhn", "mod11", "mod11_10", "mod97", "verhoeff"]
+ListedWords = Annotated[Words, BeforeValidator(words_of_file)]
+"""In the policy a file's name; here the words and phrases that are in it."""
 
 
 class Replace(Table):
@@ -121,11 +125,15 @@ class Recogniser(Table):
     entity: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
     patterns: tuple[PatternText, ...] = ()
     deny_list: Words = ()
+    deny_list_file: ListedWords = ()
+    checksum: Annotated[Checksum | None, Field(alias="validate")] = None
     score: Annotated[float, Field(gt=0, le=1)] = 0.6
     context: Words = ()
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
-        if not self.patterns and not self.deny_list:
-            raise ValueError("expected patterns or deny_list; a recogniser without either can never match")
+        if not self.patterns and not self.deny_list and not self.deny_list_file:
+            raise ValueError("expected patterns, deny_list or deny_list_file; a recogniser without can never match")
+        if self.checksum is not None and not self.patterns:
+            raise ValueError("expected patterns together with validate, which checks what they match")
         return self

@@ -17,6 +17,7 @@ _SIZE: Final = re.compile(r"([0-9]{1,12})(B|kB|MB|GB)?")
 _BYTES: Final = {None: 1, "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 _REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
 _MAX_SECRET_CHARS: Final = 65_536
+_MAX_LIST_CHARS: Final = 10_000_000
 _SECRET_FILE_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -122,6 +123,31 @@ def policy_folder(info: ValidationInfo) -> Path:
     """Return the folder of the policy file, which the loader puts in the validation's context."""
     context: dict[str, Any] = info.context or {}
     return Path(context.get("folder", "."))
+
+
+def words_of_file(value: object, info: ValidationInfo) -> object:
+    """Return the lines of the file that a policy names, less empty ones and comments.
+
+    Raises:
+        ValueError: the file cannot be read, is too long, or a line has no letter or digit.
+    """
+    if not isinstance(value, str):
+        return value
+    path = policy_folder(info) / value
+    try:
+        with path.open(encoding="utf-8-sig") as opened:
+            text = opened.read(_MAX_LIST_CHARS + 1)
+    except OSError as error:
+        raise ValueError(f"expected a readable file at {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected UTF-8 text in {path}") from error
+    if len(text) > _MAX_LIST_CHARS:
+        raise ValueError(f"expected at most {_MAX_LIST_CHARS} characters in {path}")
+    lines = [line.strip() for line in text.splitlines()]
+    words = tuple(line for line in lines if line and not line.startswith("#"))
+    if not words or not all(re.search(r"\w", word) for word in words):
+        raise ValueError(f"expected words or phrases in {path}, one a line")
+    return words
 
 
 def compile_pattern(pattern: str) -> Any:
