@@ -16,6 +16,7 @@ from mitmproxy import connection, http
 
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import coding, strict_json
+from hoopguard.payload.bodies import NOTHING, Written, parse_aside
 from hoopguard.payload.errors import error_body, error_headers
 from hoopguard.payload.fields import read_aside, replace
 from hoopguard.payload.streaming import AnswerStream, Channel
@@ -29,7 +30,7 @@ ORDER: Final = ("identity", "guardrail", "approval", "masking", "recorder")
 _QUOTED: Final = re.compile(r"(['\"]).*\1", re.DOTALL)
 """What mitmproxy quotes in its messages: bytes of callers and models, which no record may have."""
 
-_FRAMING: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+_FRAMING: Final = frozenset({b"content-encoding", b"content-length", b"content-type", b"transfer-encoding"})
 
 _BUG: Final = Refused(
     503, "hoopguard_failed", "The gateway could not finish its checks; nothing was let through.", "failed"
@@ -242,7 +243,7 @@ class Chain:
             self.refuse(flow, _BUG)
             return
         flow.request.trailers = None
-        _put_body(flow.request, strict_json.dump(exchange.body) if exchange.body is not None else b"")
+        _put_body(flow.request, exchange.format.body.write(exchange.body) if exchange.body is not None else NOTHING)
         exchange.cleared = True
 
     def _answer_gate(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
@@ -255,10 +256,10 @@ class Chain:
             self.refuse(flow, _BUG)
             return
         flow.response.trailers = None
-        body = strict_json.dump(exchange.answer)
+        body = exchange.format.answer_body.write(exchange.answer)
         if exchange.unmasking is not None:
-            exchange.sent = bytearray(body)  # the record keeps what was hidden hidden
-            body = strict_json.dump(_unmasked(exchange))
+            exchange.sent = bytearray(body.content)  # the record keeps what was hidden hidden
+            body = exchange.format.answer_body.write(_unmasked(exchange))
         _put_body(flow.response, body)
         exchange.facts["status"] = flow.response.status_code
         exchange.finish("allowed", "")
@@ -267,7 +268,7 @@ class Chain:
         """Parse a whole answer; one that cannot be read does not go out."""
         try:
             raw = _answer_body(flow, exchange)
-            exchange.answer = await strict_json.parse_aside(raw)
+            exchange.answer = await parse_aside(exchange.format.answer_body, raw, "")
             if not isinstance(exchange.answer, dict | list):
                 raise strict_json.BodyError("it is neither an object nor a list")
             exchange.reading = await read_aside(exchange.answer, exchange.format.answer, len(raw))
@@ -347,7 +348,8 @@ def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
     media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     _plain_head(response, media)
     shape = exchange.format.stream
-    if media != "application/json" and (shape is None or media == shape.media):
+    missing_media = not media and exchange.format.answer_body.may_be_missing
+    if media != "application/json" and not missing_media and (shape is None or media == shape.media):
         coding = response.headers.get("content-encoding", "identity").lower()
         if shape is None or coding != "identity" or response.status_code != 200:
             message = "The model answered with a stream that cannot be inspected on this route."
@@ -356,7 +358,7 @@ def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
         response.headers.pop("content-length", None)
         if flow.request.http_version == "HTTP/1.1":
             response.headers["transfer-encoding"] = "chunked"
-    elif media != "application/json":
+    elif media != "application/json" and not missing_media:
         message = (
             f"The model answered {response.status_code} with something that is not JSON, which cannot be inspected."
         )
@@ -366,6 +368,8 @@ def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
 def _plain_head(response: http.Response, media: str) -> None:
     """Leave nothing in an answer's head that a model could speak through."""
     response.headers["content-type"] = media
+    if not media:
+        del response.headers["content-type"]
     response.reason = ""
     if not response.headers.get("retry-after", "0").isdigit() or len(response.headers.get("retry-after", "")) > 6:
         del response.headers["retry-after"]
@@ -381,11 +385,12 @@ def _unmasked(exchange: Exchange) -> Any:
     return exchange.answer
 
 
-def _put_body(message: http.Message, body: bytes) -> None:
-    """Give a message the body that was inspected; it has no coding, and is as long as it says."""
-    message.raw_content = body
+def _put_body(message: http.Message, body: Written) -> None:
+    """Give a message the body that was inspected; it has no coding, and is as long, and of the type, as it says."""
+    message.raw_content = body.content
     unframed = [field for field in message.headers.fields if field[0].lower() not in _FRAMING]
-    message.headers.fields = (*unframed, (b"content-length", b"%d" % len(body)))
+    media = [(b"content-type", body.content_type.encode())] if body.content else []
+    message.headers.fields = (*unframed, *media, (b"content-length", b"%d" % len(body.content)))
 
 
 def _answer_body(flow: http.HTTPFlow, exchange: Exchange) -> bytes:

@@ -16,8 +16,10 @@ from hoopguard.identity.principal import Principal
 from hoopguard.identity.routing import Target, by_host, find_target, split_host
 from hoopguard.identity.verify import IssuerUnavailable, TokenRejected, TokenVerifier
 from hoopguard.payload import coding, strict_json
+from hoopguard.payload.bodies import parse_aside
 from hoopguard.payload.coding import BodyTooLarge
-from hoopguard.payload.fields import Uninspectable, read_aside
+from hoopguard.payload.fields import Uninspectable, is_label, read_aside
+from hoopguard.payload.formats import Format
 from hoopguard.policy import LoadedPolicy, PolicyHolder
 
 _log = logging.getLogger(__name__)
@@ -33,7 +35,6 @@ _RESPONSE_HEADERS: Final = frozenset(
 )
 """What a caller gets of the model's headers."""
 
-_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;\s*charset=\"?utf-?8\"?)?\s*", re.IGNORECASE)
 _MODEL: Final = re.compile(r"[A-Za-z0-9_.:/+-]{0,256}", re.ASCII)
 _BREAKS: Final = re.compile(rb"[\r\n\0]")
 _TUNNEL_PORTS: Final = frozenset({443})
@@ -116,7 +117,8 @@ class Identity:
         """Let only those of the model's headers out that say something of the answer's form."""
         if flow.response is None:
             return
-        kept = [field for field in flow.response.headers.fields if field[0].lower() in _RESPONSE_HEADERS]
+        own = {name.encode() for name in Exchange.of(flow).format.headers}
+        kept = [field for field in flow.response.headers.fields if _may_pass(field, own)]
         flow.response.headers.fields = (*kept, (b"hoopguard-exchange", Exchange.of(flow).id.encode()))
 
     async def done(self) -> None:
@@ -139,16 +141,23 @@ class Identity:
             raise Refused(503, "hoopguard_issuer_unavailable", message, "failed") from error
 
 
+def _may_pass(field: tuple[bytes, bytes], own: set[bytes]) -> bool:
+    """Tell whether a header of the model's says only how its answer comes, or is an identifier of its API's ``own``."""
+    name = field[0].lower()
+    return name in _RESPONSE_HEADERS or (name in own and is_label(field[1].decode("latin-1")))
+
+
 async def _body(flow: http.HTTPFlow, exchange: Exchange) -> object:
     raw = flow.request.raw_content or b""
     if not exchange.format.has_body:
         if raw:
             raise strict_json.BodyError("this route takes no body")
         return None
-    if not _JSON.fullmatch(flow.request.headers.get("content-type", "")):
-        raise strict_json.BodyError("the content type has to be application/json")
+    kind, media = exchange.format.body, flow.request.headers.get("content-type", "")
+    if not kind.takes(media):
+        raise strict_json.BodyError(f"the content type has to be {kind.media}")
     limit = exchange.policy.policy.gateway.max_body_bytes
-    return await strict_json.parse_aside(coding.decode(raw, flow.request.headers.get("content-encoding"), limit))
+    return await parse_aside(kind, coding.decode(raw, flow.request.headers.get("content-encoding"), limit), media)
 
 
 def _lowered(headers: http.Headers) -> Mapping[str, str]:
@@ -196,13 +205,27 @@ def _listener_upstream(flow: http.HTTPFlow) -> tuple[str, int] | None:
     return (mode.address[0], mode.address[1]) if isinstance(mode, ReverseMode) else None
 
 
+def _named_headers(request: http.Request, format_: Format) -> dict[str, str]:
+    """Return the headers that are the API's own business.
+
+    Raises:
+        Refused: one of them is no identifier.
+    """
+    found = {name: request.headers[name] for name in format_.headers if name in request.headers}
+    for name, value in found.items():
+        if not is_label(value):
+            raise Refused(400, "hoopguard_ambiguous", f"The header {name} has to be an identifier.")
+    return found
+
+
 def _readdress(flow: http.HTTPFlow, target: Target, exchange_id: str) -> None:
     """Turn the request to the model server, as the gateway's own and with nothing of the caller's in it."""
     request, credential = flow.request, target.connection.credential
     trace = request.headers.get("traceparent", "")
     headers = {"accept-encoding": "identity", "hoopguard-exchange": exchange_id}
-    if target.format.has_body:
-        headers["content-type"] = "application/json"
+    if target.format.accept:
+        headers["accept"] = target.format.accept
+    headers |= _named_headers(request, target.format)
     if _TRACE.fullmatch(trace):
         headers["traceparent"] = trace
     if credential is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hoopguard.payload.bodies import JSON, BodyKind
 from hoopguard.payload.fields import Fields, Word
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.strict_json import BodyError
@@ -18,7 +19,12 @@ _MODEL: Final = r"(?P<model>[A-Za-z0-9_.:-]{1,128})"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How one route's traffic reads. A path may hold ``{model}``, which then names the model."""
+    """How one route's traffic reads. A path may hold ``{model}``, which then names the model.
+
+    ``body`` and ``answer_body`` say how bytes become what the tables speak of; ``batches`` that a body may also be a
+    list of what it else is; ``accept`` and ``headers`` what of the caller's head is the API's own business: the latter
+    pass both ways if they look like identifiers.
+    """
 
     name: str
     method: str
@@ -31,10 +37,15 @@ class Format:
     check: Callable[[Any], None] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What a server takes for granted where a request is silent; it decides how an answer comes."""
+    body: BodyKind = JSON
+    answer_body: BodyKind = JSON
+    batches: bool = False
+    accept: str = ""
+    headers: frozenset[str] = frozenset()
 
     @property
     def has_body(self) -> bool:
-        """Tell whether a request of this route carries a JSON object."""
+        """Tell whether a request of this route carries a body."""
         return self.method == "POST"
 
     def matches(self, method: str, path: str) -> bool:
@@ -51,10 +62,12 @@ class Format:
         named = self._named(path)
         if not self.has_body:
             return named
-        if not isinstance(body, dict):
+        if not isinstance(body, dict) and not (self.batches and isinstance(body, list)):
             raise BodyError("the body has to be a JSON object")
         if self.check is not None:
             self.check(body)
+        if isinstance(body, list):
+            return named
         model = body.get("model") if named is None else named
         if isinstance(model, str) and model:
             return model

@@ -278,7 +278,7 @@ def test_a_stream_that_fails_says_so_in_the_apis_own_words(name: str) -> None:
     """An error object, which the API's clients raise."""
     api = APIS[name]
     stream = AnswerStream(api.shape, [], drop_repeats=True)
-    out = stream.fail("it broke", {"code": "hoopguard_stream_failed", "exchange": "hg-1"})
+    out = stream.fail(502, "hoopguard_stream_failed", "it broke", "hg-1")
     (event,) = api.events(out)
     assert "it broke" in json.dumps(event["error"])
     assert "hoopguard_stream_failed" in json.dumps(event)
