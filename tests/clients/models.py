@@ -3,6 +3,7 @@
 from typing import Final
 
 from fake import Fake
+from fake_anthropic import FakeAnthropic
 from fake_kserve import FakeKServe
 from fake_llamacpp import FakeLlamaCpp
 from fake_ollama import FakeOllama
@@ -13,6 +14,7 @@ from fake_vectors import FakeVectors
 MODELS: Final[dict[str, type[Fake]]] = {
     "openai": FakeOpenAI,
     "vectors": FakeVectors,
+    "anthropic": FakeAnthropic,
     "ollama": FakeOllama,
     "llamacpp": FakeLlamaCpp,
     "tgi": FakeTGI,

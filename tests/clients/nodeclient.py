@@ -43,9 +43,9 @@ def installed() -> Path:
     return _PLACE
 
 
-def ask(end: Endpoint, api: str, body: dict[str, Any], ways: Sequence[str] = ("whole", "events", "final")) -> Any:
+def ask(end: Endpoint, api: str, body: dict[str, Any]) -> Any:
     """Return what a JavaScript client made of the answer, in each of the ways to ask."""
-    question = {"url": end.url, "key": end.key, "api": api, "body": body, "ways": list(ways)}
+    question = {"url": end.url, "key": end.key, "api": api, "body": body}
     done = _run([_NODE, str(installed() / "ask.mjs")], json.dumps(question))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -6,7 +6,7 @@ import gathering
 import pytest
 from clientsite import ClientSite, Endpoint, without
 from nodeclient import ask
-from questions import CHATS_OF_ONE_CHOICE
+from questions import CHATS_OF_ONE_CHOICE, MESSAGES
 
 pytest_plugins = ["clientfixtures"]
 
@@ -24,18 +24,33 @@ def test_openai_chat(site: ClientSite, body: dict[str, Any]) -> None:
     site.compare("openai", told)
 
 
+@pytest.mark.parametrize("body", MESSAGES.values(), ids=MESSAGES)
+def test_anthropic_messages(site: ClientSite, body: dict[str, Any]) -> None:
+    """Anthropic's messages: thinking, texts, tools."""
+
+    def told(end: Endpoint) -> Any:
+        answer = ask(end, "messages", body)
+        return {**answer, "events": gathering.messages(answer["events"])}
+
+    site.compare("anthropic", told)
+
+
+APIS = {
+    "openai": ("chat", {"model": "llama-3-8b", "messages": [{"role": "user", "content": "a banana"}]}),
+    "anthropic": ("messages", {**MESSAGES["plain"], "messages": [{"role": "user", "content": "a banana"}]}),
+}
 REFUSALS = {
     "blocked": ("", "PermissionDeniedError", "hoopguard_blocked"),
     "a stranger": ("nonsense", "AuthenticationError", "hoopguard_bad_token"),
 }
 
 
-@pytest.mark.parametrize("way", ["whole", "events", "final"])
 @pytest.mark.parametrize(("key", "name", "code"), REFUSALS.values(), ids=REFUSALS)
-def test_an_openai_refusal(site: ClientSite, way: str, key: str, name: str, code: str) -> None:
-    """A refusal is the package's own exception with our code."""
-    end = site.through("openai")
-    body = {"model": "llama-3-8b", "messages": [{"role": "user", "content": "a banana"}]}
-    error = ask(Endpoint(end.url, key or end.key), "chat", body, [way])["error"]
-    assert (error["name"], error["code"]) == (name, code)
-    assert site.models["openai"].seen == []
+@pytest.mark.parametrize("api", APIS)
+def test_a_refusal(site: ClientSite, api: str, key: str, name: str, code: str) -> None:
+    """A refusal is the package's own exception with our code, whole, streamed and by the helper."""
+    end = site.through(api)
+    answers = ask(Endpoint(end.url, key or end.key), *APIS[api])
+    errors = [(answers[way]["error"]["name"], answers[way]["error"]["code"]) for way in ("whole", "events", "final")]
+    assert errors == [(name, code)] * 3
+    assert site.models[api].seen == []

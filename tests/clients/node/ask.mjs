@@ -1,6 +1,6 @@
 // Ask one question with the openai or @anthropic-ai/sdk package, and print what they made of the answer as JSON.
 // In: {"url", "key", "api": "chat" | "responses" | "messages", "body"} on stdin.
-// Out: {"whole", "events", "final"}, or {"error": {"name", "status", "code", "message"}}.
+// Out: {"whole", "events", "final"}; in place of each that failed {"error": {"name", "status", "code", "message"}}.
 import OpenAI from "openai";
 import Anthropic from "@anthropic-ai/sdk";
 
@@ -50,9 +50,7 @@ for await (const piece of process.stdin) input.push(piece);
 const asked = JSON.parse(Buffer.concat(input).toString("utf8"));
 const ways = apis[asked.api](asked);
 const answer = {};
-try {
-  for (const way of asked.ways ?? Object.keys(ways)) answer[way] = await ways[way]();
-} catch (error) {
-  answer.error = told(error);
+for (const [way, answered] of Object.entries(ways)) {
+  answer[way] = await answered().catch((error) => ({ error: told(error) }));
 }
 process.stdout.write(JSON.stringify(answer));
