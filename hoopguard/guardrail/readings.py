@@ -6,10 +6,10 @@ text, more text could change that.
 
 import re
 import unicodedata
-from bisect import bisect_right
 from functools import lru_cache
 from typing import Final
 
+from hoopguard.guardrail.places import Places
 from hoopguard.guardrail.rules import CompiledRule
 from hoopguard.guardrail.sought import CONTEXT_CHARS, Sought
 from hoopguard.guardrail.views import ESCAPE, INVISIBLE, PLAIN, UNFINISHED_ESCAPE, meaning, undisguised
@@ -53,9 +53,13 @@ class AsItIs:
         """Take the next piece. Where much is pending, several are looked at together."""
         if not text:
             return
+        known = len(self._window)
         self._window += text
-        self._unseen += len(text)
         start = self.pending - self._base
+        if start == known and self._sought.quiet.fullmatch(self._window, start):
+            self._pass_to(len(self._window))
+            return
+        self._unseen += len(text)
         held = len(self._window) - start
         if held < _LOOK_ALWAYS_CHARS or self._unseen * _LOOK_EVERY >= held:
             self._unseen = 0
@@ -70,9 +74,11 @@ class AsItIs:
             return
         for compiled in self._sought.matched(self._window, start, before):
             self._hits.setdefault(compiled.rule.name, compiled)
-        before = min(before, len(self._window))
-        self.pending = self._base + before
-        cut = max(0, before - CONTEXT_CHARS)
+        self._pass_to(min(before, len(self._window)))
+
+    def _pass_to(self, offset: int) -> None:
+        self.pending = self._base + offset
+        cut = max(0, offset - CONTEXT_CHARS)
         self._window = self._window[cut:]
         self._base += cut
 
@@ -251,37 +257,3 @@ class Literals:
             self._literal.feed(rest)
             self._literal.finish()
         self._literal = None
-
-
-class Places:
-    """Where the characters of a view stand in the text that it is a view of."""
-
-    def __init__(self, view: int, source: int) -> None:
-        self._views = [view]
-        self._sources = [source]
-        self._same: list[bool] = []
-
-    def same(self, chars: int) -> None:
-        """Say that the next characters of both are the same."""
-        if chars:
-            self._add(chars, chars, same=True)
-
-    def other(self, view_chars: int, source_chars: int) -> None:
-        """Say that the next characters of the view are, together, what the next of the text mean."""
-        self._add(view_chars, source_chars, same=False)
-
-    def source(self, view: int) -> int:
-        """Return where in the text a view's offset stands, or where that begins which it is part of."""
-        at = bisect_right(self._views, view) - 1
-        further = at < len(self._same) and self._same[at]
-        return self._sources[at] + (view - self._views[at] if further else 0)
-
-    def forget(self, view: int) -> None:
-        """Drop what is before a view's offset."""
-        at = bisect_right(self._views, view) - 1
-        del self._views[:at], self._sources[:at], self._same[:at]
-
-    def _add(self, view_chars: int, source_chars: int, *, same: bool) -> None:
-        self._views.append(self._views[-1] + view_chars)
-        self._sources.append(self._sources[-1] + source_chars)
-        self._same.append(same)

@@ -9,11 +9,13 @@ from typing import Any, Final
 import re2
 
 from hoopguard.beginnings import beginnings, loose_beginnings
+from hoopguard.guardrail.quiet import quiet
 from hoopguard.guardrail.rules import ALNUM, CompiledRule, word_forms
 
 CONTEXT_CHARS: Final = 2
 """What has to stay before a text for its patterns: what ``\\b`` looks at, and a sign that the text has begun before."""
 
+_NEVER: Final = re.compile("(?!)")
 _WORDS_A_PATTERN: Final = 100
 _FLAGS_FIRST: Final = re.compile(r"\(\?([imsU]+)\)")
 _ODD: Final = re.compile(r"\\([QCE0-7])|\\.|(\{,\d+\})", re.DOTALL)
@@ -31,17 +33,20 @@ class Sought:
     rules: tuple[CompiledRule, ...]
     begun: tuple[Any, ...]
     words_begun: tuple[Any, ...]
+    quiet: re.Pattern[str]
     anything: bool
 
     @classmethod
     def of(cls, rules: Sequence[CompiledRule]) -> "Sought":
-        """Build the beginnings; ``anything`` is set if a pattern has some that are not understood."""
+        """Build the beginnings; ``anything`` is set if some are not understood, or too many."""
         patterns = [pattern for compiled in rules for pattern in compiled.rule.patterns]
         words = [word for compiled in rules for word in compiled.rule.words]
         try:
-            return cls(tuple(rules), _together([_begun(pattern) for pattern in patterns]), _words_begun(words), False)
+            begun = [_begun(pattern) for pattern in patterns]
+            together, words_begun = _together(begun), _words_begun(words)
         except (_NotUnderstood, re2.error):
-            return cls(tuple(rules), (), (), True)
+            return cls(tuple(rules), (), (), _NEVER, True)
+        return cls(tuple(rules), together, words_begun, _quiet([*begun, *patterns], words), False)
 
     def earliest(self, text: str, start: int) -> int:
         """Return the first offset from ``start`` on at which more text could make a difference."""
@@ -93,6 +98,13 @@ class Folded:
     def offset(self, source: int) -> int:
         """Return where in the folded text something of the text stands."""
         return source if self._sources is None else self._sources.index(source)
+
+
+def _quiet(begun: Iterable[str], words: Iterable[str]) -> re.Pattern[str]:
+    try:
+        return quiet(_at_end([*(f"(?:{source})" for source in begun), r"[^\s\S]"]), word_forms(words))
+    except re2.error:
+        return _NEVER
 
 
 def _begun(pattern: str) -> str:

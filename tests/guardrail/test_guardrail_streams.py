@@ -91,6 +91,9 @@ def compiled(*rules: dict[str, Any]) -> list[CompiledRule]:
     ]
 
 
+ALL_SOUGHT = [Sought.of(compiled(said)) for said in RULES]
+
+
 def cut(text: str, lengths: list[int]) -> list[str]:
     pieces = []
     at = turn = 0
@@ -252,6 +255,28 @@ def test_characters_that_join_what_is_before_them_never_begin_anything() -> None
     jamo = {chr(code) for code in range(0x1161, 0x11C3)}
     assert not [char for char in joining if char not in jamo]
     assert not [char for char in jamo if readings._begins(char)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=texts | st.text(alphabet="abxA1-.! _KT", max_size=6),
+    before=st.sampled_from(["", "a", "_", " ", "\n", "\u00e9", "ab"]),
+)
+def test_in_what_is_quiet_nothing_begins(text: str, before: str) -> None:
+    """Whatever is before it: nothing is found from there on, and nothing can be."""
+    for sought in ALL_SOUGHT:
+        window, start = before + text, len(before)
+        if sought.quiet.fullmatch(window, start):
+            assert sought.earliest(window, start) == len(window)
+            assert not sought.matched(window, start, len(window) + 1)
+
+
+def test_most_of_what_a_model_says_is_quiet() -> None:
+    """So that it costs next to nothing."""
+    sought = Sought.of(compiled({"words": ("bluebird",), "patterns": ("-----BEGIN",)}))
+    assert sought.quiet.fullmatch("The quick fox, 7 of 12, jumps over it (or stumbles).")
+    assert not sought.quiet.fullmatch("a big fox")
+    assert not sought.quiet.fullmatch("a - b")
 
 
 def test_words_that_fold_to_more_letters_keep_their_places() -> None:
