@@ -93,6 +93,8 @@ class Parts:
     by: str
     variants: Mapping[str, "Table | Opaque"]
     closed: bool = True
+    usual: str | None = None
+    """What an object is that does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +295,8 @@ class _Walk:
         if isinstance(treatment, Opaque):
             self._found.opaque[treatment.what] = None
         elif isinstance(treatment, Repeat):
-            self._found.repeats.append((node, key))
+            if child not in ([], {}):
+                self._found.repeats.append((node, key))
         elif isinstance(treatment, Strings) and not isinstance(child, str):
             if not treatment.many or not isinstance(child, list) or not all(type(item) is str for item in child):
                 self._found.opaque[treatment.what] = None
@@ -340,7 +343,7 @@ class _Walk:
 
     def _variant(self, node: dict[str, Any], parts: Parts, variants: dict[str, _Node]) -> _Node | None:
         """Return the tree of the part's own kind; a part of no known kind, or an opaque one, is noted."""
-        name = node.get(parts.by)
+        name = node.get(parts.by, parts.usual)
         variant = variants.get(name) if isinstance(name, str) else None
         if variant is None:
             self._found.opaque["part"] = None

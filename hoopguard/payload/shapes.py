@@ -41,6 +41,14 @@ class StreamShape:
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
 
+    def begin(self) -> "StreamShape":
+        """Return the shape of one stream: itself, unless it has to remember what the stream has said."""
+        return self
+
+    def answering(self, request: Any) -> "StreamShape":
+        """Return the shape of the stream that answers a request's body: itself, unless it has to know of it."""
+        return self
+
     def parser(self) -> Parser:
         """Return what cuts the stream into events."""
         return EventParser()

@@ -98,6 +98,7 @@ class AnswerStream:
     _written: int = 0
 
     def __post_init__(self) -> None:
+        self.shape = self.shape.begin()
         self._parser = self.shape.parser()
         self._checks = [stage for stage in self.stages if isinstance(stage, NameCheck)]
 
