@@ -13,8 +13,8 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from fake import KEY, Fake
-from models import MODELS
+from fake import KEY
+from models import MODELS, Model
 from speech import is_clean, masked
 
 from hoopguard.demo.issuer import DemoIssuer
@@ -67,7 +67,7 @@ class Endpoint:
     key: str
 
 
-class Model(Protocol):
+class Answer(Protocol):
     """An answer's object in an SDK that keeps what it was not told of (openai, anthropic)."""
 
     def to_dict(self) -> dict[str, Any]: ...
@@ -80,7 +80,7 @@ class ClientSite:
 
     def __init__(self, folder: Path) -> None:
         self.issuer = DemoIssuer().start()
-        self.models: dict[str, Fake] = {name: kind().start() for name, kind in MODELS.items()}
+        self.models: dict[str, Model] = {name: begin().start() for name, begin in MODELS.items()}
         policy = folder / "policy.toml"
         policy.write_text(self._policy())
         self.gateway = GatewayProcess(policy, [f"reverse:{self.models['openai'].url}@0"], folder=folder)
@@ -154,7 +154,7 @@ def equal(found: Any, expected: Any) -> None:
     assert found == expected, "\n".join(unified_diff(before, after, "expected", "found", lineterm="", n=2))
 
 
-def told(answer: Model) -> dict[str, Any]:
+def told(answer: Answer) -> dict[str, Any]:
     """Return an SDK's object as JSON, once its own type has validated it: the SDKs themselves take anything."""
     value = answer.to_dict()
     type(answer).model_validate(value)

@@ -1,8 +1,8 @@
 """The fake model servers, by the name of the connection that leads to each."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Protocol, Self
 
-from fake import Fake
 from fake_anthropic import FakeAnthropic
 from fake_kserve import FakeKServe
 from fake_llamacpp import FakeLlamaCpp
@@ -11,7 +11,24 @@ from fake_openai import FakeOpenAI
 from fake_tgi import FakeTGI
 from fake_vectors import FakeVectors
 
-MODELS: Final[dict[str, type[Fake]]] = {
+from hoopguard.demo.connection import Request
+
+
+class Model(Protocol):
+    """A server with a memory."""
+
+    api: ClassVar[str]
+    seen: list[Request]
+
+    @property
+    def url(self) -> str: ...
+    def start(self) -> Self: ...
+    def stop(self) -> None: ...
+    def forget(self) -> None: ...
+    def bodies(self) -> list[Any]: ...
+
+
+MODELS: Final[dict[str, Callable[[], Model]]] = {
     "openai": FakeOpenAI,
     "vectors": FakeVectors,
     "anthropic": FakeAnthropic,

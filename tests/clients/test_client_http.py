@@ -5,8 +5,12 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from clientsite import ClientSite, Endpoint, equal, without
-from speech import masked, said
+from clientsite import ClientSite, Endpoint, without
+from fake import Fake
+from fake_kserve import FakeKServe
+from fake_llamacpp import FakeLlamaCpp
+from fake_tgi import FakeTGI
+from speech import said
 
 pytest_plugins = ["clientfixtures"]
 
@@ -124,23 +128,23 @@ def test_a_kserve_stream(site: ClientSite) -> None:
     site.compare("kserve", ask)
 
 
-REFUSED: Final[dict[str, tuple[str, str, Any]]] = {
-    "llamacpp": ("llamacpp", "/completion", {"prompt": "a banana"}),
-    "tgi": ("tgi", "/generate", {"inputs": "a banana"}),
-    "kserve": ("kserve", "/v2/models/llama/generate", {"text_input": "a banana"}),
+REFUSED: Final[dict[str, tuple[type[Fake], str, Any]]] = {
+    "llamacpp": (FakeLlamaCpp, "/completion", {"prompt": "a banana"}),
+    "tgi": (FakeTGI, "/generate", {"inputs": "a banana"}),
+    "kserve": (FakeKServe, "/v2/models/llama/generate", {"text_input": "a banana"}),
 }
 
 
-@pytest.mark.parametrize(("name", "path", "body"), REFUSED.values(), ids=REFUSED)
-def test_a_refusal_is_in_the_apis_own_shape(site: ClientSite, name: str, path: str, body: Any) -> None:
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_in_the_apis_own_shape(site: ClientSite, name: str) -> None:
     """A blocked prompt is refused in the shape of the API's errors, with our code in it."""
+    kind, path, body = REFUSED[name]
     with client(site.through(name)) as http:
         answer = http.post(path, json=body)
     assert answer.status_code == 403
-    own, error = site.models[name].error("the reason"), answer.json()
+    own, error = kind().error("the reason"), answer.json()
     assert type(error["error"]) is type(own["error"])
     assert own.keys() <= error.keys()
     assert "hoopguard_blocked" in answer.text
     assert "Bananas must not be discussed." in answer.text
     assert site.models[name].seen == []
-    equal(masked(error), error)
