@@ -45,12 +45,12 @@ class Load:
     @property
     def busy(self) -> bool:
         """Tell whether streams should look at more characters at a time."""
-        return self.seconds > _BUSY_S
+        return self._seconds > _BUSY_S and self.seconds > _BUSY_S
 
     @property
     def crowded(self) -> bool:
         """Tell whether streams that take more than their share have to make room."""
-        return self.seconds > _CROWDED_S
+        return self._seconds > _CROWDED_S and self.seconds > _CROWDED_S
 
     def add(self, seconds: float) -> float:
         """Note that so much time was taken, less than none if it was less than fair; return what there is now."""
