@@ -283,7 +283,11 @@ class Chain:
             self.refuse(flow, _BUG)
             return
         stream = AnswerStream(
-            exchange.format.stream, exchange.stages, exchange.drop_repeats, exchange.unmasking, exchange.unseen
+            exchange.format.stream.answering(exchange.body),
+            exchange.stages,
+            exchange.drop_repeats,
+            exchange.unmasking,
+            exchange.unseen,
         )
         exchange.relay = relay = Relay(exchange, stream)
         exchange.facts["status"] = flow.response.status_code

@@ -18,7 +18,7 @@ from hoopguard.identity.verify import IssuerUnavailable, TokenRejected, TokenVer
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import parse_aside
 from hoopguard.payload.coding import BodyTooLarge
-from hoopguard.payload.fields import Uninspectable, is_label, read_aside
+from hoopguard.payload.fields import Uninspectable, read_aside
 from hoopguard.payload.formats import Format
 from hoopguard.policy import LoadedPolicy, PolicyHolder
 
@@ -117,7 +117,7 @@ class Identity:
         """Let only those of the model's headers out that say something of the answer's form."""
         if flow.response is None:
             return
-        own = {name.encode() for name in Exchange.of(flow).format.headers}
+        own = Exchange.of(flow).format.headers
         kept = [field for field in flow.response.headers.fields if _may_pass(field, own)]
         flow.response.headers.fields = (*kept, (b"hoopguard-exchange", Exchange.of(flow).id.encode()))
 
@@ -141,10 +141,12 @@ class Identity:
             raise Refused(503, "hoopguard_issuer_unavailable", message, "failed") from error
 
 
-def _may_pass(field: tuple[bytes, bytes], own: set[bytes]) -> bool:
-    """Tell whether a header of the model's says only how its answer comes, or is an identifier of its API's ``own``."""
-    name = field[0].lower()
-    return name in _RESPONSE_HEADERS or (name in own and is_label(field[1].decode("latin-1")))
+def _may_pass(field: tuple[bytes, bytes], own: Mapping[str, re.Pattern[str]]) -> bool:
+    """Tell whether a header of the model's says only how its answer comes, or is one of its API's ``own``."""
+    pattern = own.get(field[0].decode("latin-1").lower())
+    return field[0].lower() in _RESPONSE_HEADERS or (
+        pattern is not None and pattern.fullmatch(field[1].decode("latin-1")) is not None
+    )
 
 
 async def _body(flow: http.HTTPFlow, exchange: Exchange) -> object:
@@ -209,12 +211,12 @@ def _named_headers(request: http.Request, format_: Format) -> dict[str, str]:
     """Return the headers that are the API's own business.
 
     Raises:
-        Refused: one of them is no identifier.
+        Refused: one of them does not look like what the API has there.
     """
     found = {name: request.headers[name] for name in format_.headers if name in request.headers}
     for name, value in found.items():
-        if not is_label(value):
-            raise Refused(400, "hoopguard_ambiguous", f"The header {name} has to be an identifier.")
+        if not format_.headers[name].fullmatch(value):
+            raise Refused(400, "hoopguard_ambiguous", f"The header {name} is not what the API has there.")
     return found
 
 

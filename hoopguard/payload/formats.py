@@ -6,6 +6,7 @@ from hoopguard.payload import (
     anthropic_messages,
     kserve,
     llamacpp,
+    mcp,
     ollama,
     ollama_models,
     openai_audio,
@@ -14,6 +15,7 @@ from hoopguard.payload import (
     openai_embeddings,
     openai_images,
     openai_models,
+    openai_responses,
     rerank,
     tgi,
     tokenizing,
@@ -26,6 +28,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     openai_chat.FORMAT,
     openai_completions.FORMAT,
     openai_models.FORMAT,
+    openai_responses.FORMAT,
     anthropic_messages.FORMAT,
     anthropic_messages.COUNT_FORMAT,
     openai_embeddings.FORMAT,
@@ -57,6 +60,9 @@ FORMATS: Final[tuple[Format, ...]] = (
     kserve.INFER,
     kserve.GENERATE,
     kserve.GENERATE_STREAM,
+    mcp.FORMAT,
+    mcp.LISTEN,
+    mcp.END,
 )
 
 _NAMED: Final = {format_.name: format_ for format_ in FORMATS}

@@ -22,8 +22,8 @@ class Format:
     """How one route's traffic reads. A path may hold ``{model}``, which then names the model.
 
     ``body`` and ``answer_body`` say how bytes become what the tables speak of; ``batches`` that a body may also be a
-    list of what it else is; ``accept`` and ``headers`` what of the caller's head is the API's own business: the latter
-    pass both ways if they look like identifiers.
+    list of what it else is; ``accept`` what a server is told that can be read; ``headers`` which ones are the API's
+    own, and pass both ways if they look like that.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Format:
     answer_body: BodyKind = JSON
     batches: bool = False
     accept: str = ""
-    headers: frozenset[str] = frozenset()
+    headers: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
     @property
     def has_body(self) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-Api = Literal["openai", "anthropic", "ollama", "llamacpp", "tgi", "kserve", "auto"]
+Api = Literal["openai", "anthropic", "ollama", "llamacpp", "tgi", "kserve", "mcp", "auto"]
 """What a connection's ``api`` may be; each but ``auto`` has routes of its own."""
 
 
@@ -27,6 +27,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "chat/completions": Route("POST", "/v1/chat/completions", "openai"),
     "completions": Route("POST", "/v1/completions", "openai"),
     "models": Route("GET", "/v1/models", "openai"),
+    "responses": Route("POST", "/v1/responses", "openai"),
     "messages": Route("POST", "/v1/messages", "anthropic"),
     "messages/count_tokens": Route("POST", "/v1/messages/count_tokens", "anthropic"),
     "embeddings": Route("POST", "/v1/embeddings", "openai"),
@@ -58,9 +59,12 @@ ROUTES: Final[Mapping[str, Route]] = {
     "v2/infer": Route("POST", "/v2/models/{model}/infer", "kserve"),
     "v2/generate": Route("POST", "/v2/models/{model}/generate", "kserve"),
     "v2/generate_stream": Route("POST", "/v2/models/{model}/generate_stream", "kserve"),
+    "mcp": Route("POST", "/mcp", "mcp"),
+    "mcp/listen": Route("GET", "/mcp", "mcp"),
+    "mcp/end": Route("DELETE", "/mcp", "mcp"),
 }
 
-_PLAIN: Final = re.compile(r"(?:GET|POST) (/[A-Za-z0-9._~/-]+)", re.ASCII)
+_PLAIN: Final = re.compile(r"(GET|POST) (/[A-Za-z0-9._~/-]+)", re.ASCII)
 
 
 def routes_of(api: str) -> tuple[str, ...]:
@@ -79,6 +83,7 @@ def check_route(route: str) -> None:
     plain = _PLAIN.fullmatch(route)
     if plain is None:
         raise ValueError(f'expected one of {", ".join(ROUTES)}, or "POST /path" for a JSON route, not {route!r}')
-    named = next((name for name, known in ROUTES.items() if known.covers(plain[1])), None)
-    if named is not None:
-        raise ValueError(f"expected {named!r}, not {route!r}: by its name, all of the route is understood")
+    named = [name for name, known in ROUTES.items() if known.covers(plain[2])]
+    if named:
+        best = next((name for name in named if ROUTES[name].method == plain[1]), named[0])
+        raise ValueError(f"expected {best!r}, not {route!r}: by its name, all of the route is understood")
