@@ -57,8 +57,10 @@ _CALL: Final[Table] = {
     "caller.type": word("direct", "program"),
     "caller.caller_id": MADE,
     "async": TEXT,
+    "execution": word("server", "client"),
+    "created_by": TEXT,
 }
-_OUTPUT: Final[Table] = {**_CALL, "output": TEXT, "output.*": CONTENT, "created_by": TEXT}
+_OUTPUT: Final[Table] = {**_CALL, "output": TEXT, "output.*": CONTENT}
 _RAN: Final[Table] = {**_CALL, "output": TEXT, "max_output_length": COUNT}
 _MCP: Final[Table] = {
     **_ITEM,
@@ -106,6 +108,10 @@ ITEM: Final = Parts(
         "shell_call_output": _RAN,
         "apply_patch_call": {**_CALL, "operation": TEXT},
         "apply_patch_call_output": _RAN,
+        "computer_call": {**_CALL, "action": TEXT, "actions": TEXT, "pending_safety_checks": TEXT},
+        "program": {**_CALL, "code": TEXT, "fingerprint": MADE},
+        "program_output": {**_CALL, "result": TEXT},
+        "tool_search_call": {**_CALL, "arguments": TEXT},
         "item_reference": {"id": MADE},
         "compaction": Opaque("encrypted"),
         "computer_call_output": Opaque("image"),
