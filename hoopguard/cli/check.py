@@ -1,8 +1,13 @@
 """``hoopguard check``: would the gateway start on this policy?"""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from hoopguard.cli.output import DEFAULT_POLICY, JsonOption, PolicyOption, print_json, print_rows, say
+
+if TYPE_CHECKING:
+    from hoopguard.policy.masking import Mask
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,5 +51,9 @@ def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) ->
         ("approval", a.name, f"reviewers {', '.join((*a.reviewers, *a.reviewer_subjects, *a.local_users))}")
         for a in rules.approvals
     ]
-    rows += [("mask", m.name, ", ".join(sorted(m.resolved_entities))) for m in rules.masks]
+    rows += [("mask", m.name, ", ".join([*sorted(m.resolved_entities), *_paths(m)])) for m in rules.masks]
     print_rows(("table", "name", "what it says"), rows)
+
+
+def _paths(mask: "Mask") -> list[str]:
+    return [path.source for path in mask.fields or ()]

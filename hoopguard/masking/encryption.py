@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _INFO: Final = b"hoopguard operator encrypt, version 1"
 _KEY_BYTES: Final = 64
-_TOKEN: Final = re.compile(r"<([A-Z][A-Z0-9_]*):enc1:([A-Za-z0-9_-]{22,})>")
+TOKEN_TEXT: Final = re.compile(r"<([A-Z][A-Z0-9_]*):enc1:([A-Za-z0-9_-]{22,})>")
 
 
 def token_pattern(entities: frozenset[str]) -> str:
@@ -41,7 +41,7 @@ class Cipher:
 
     def decrypt(self, token: str) -> str | None:
         """Return the value that a token stands for, or None if it was not made with this key."""
-        match = _TOKEN.fullmatch(token)
+        match = TOKEN_TEXT.fullmatch(token)
         if match is None:
             return None
         try:
@@ -57,7 +57,7 @@ def keep_tokens(ciphers: Sequence[Cipher]) -> Callable[[str, str], str]:
     def keep(entity: str, text: str) -> str:
         if any(cipher.decrypt(text) is not None for cipher in ciphers):
             return text
-        found = _TOKEN.search(text)
+        found = TOKEN_TEXT.search(text)
         return ciphers[0].encrypt(found[1] if found else "VALUE", text)
 
     return keep
@@ -73,4 +73,4 @@ def reveal(text: str, ciphers: Sequence[Cipher]) -> tuple[str, int]:
         unknown += found is None
         return match.group() if found is None else found
 
-    return _TOKEN.sub(value, text), unknown
+    return TOKEN_TEXT.sub(value, text), unknown

@@ -8,6 +8,7 @@ not to be JSON, whatever stands outside of string literals is masked as plain te
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from hoopguard.masking.operators import Masked
@@ -28,6 +29,7 @@ _FOLLOWERS: Final = {
 """What may come after what (RFC 8259 §2), brackets not counted; ``"`` is a string, ``0`` a number or name."""
 
 _SCALAR: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
+_NAMES: Final = frozenset({"true", "false", "null"})
 _OUTSIDE: Final = re.compile(r'(?P<space>[ \t\n\r]+)|(?P<mark>[{}\[\],:"])|(?P<run>[^{}\[\],:"]+)')
 _HIGH: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _UNFINISHED: Final = rf"(?P<unfinished>{_HIGH}\Z|(?:{_HIGH})?\\(?:u[0-9a-fA-F]{{0,3}})?\Z)|"
@@ -66,17 +68,47 @@ class PlainTexts(Protocol):
         """Return a stream that gives the same, piece by piece."""
 
 
+Hide = Callable[[str], Masked]
+
+
+class HiddenFields(Protocol):
+    """Says which values of a JSON text are hidden as a whole; told what is read."""
+
+    most_chars: int
+
+    def mark(self, mark: str) -> None:
+        """Take a bracket, comma, colon or opening quote."""
+
+    def string_part(self, part: str) -> None:
+        """Take a part of a string, decoded."""
+
+    def string_ended(self) -> None:
+        """Take the end of a string."""
+
+    def value(self) -> Hide | None:
+        """Return what hides the string or number that comes next, or None if it is looked into."""
+
+
 class JsonTextStream:
     """One JSON text that arrives in pieces; the same interface as :class:`TextStream`."""
 
-    def __init__(self, masker: PlainTexts, pace: Pace | None = None, *, outside: PlainTexts | None = None) -> None:
+    def __init__(
+        self,
+        masker: PlainTexts,
+        pace: Pace | None = None,
+        *,
+        outside: PlainTexts | None = None,
+        fields: "HiddenFields | None" = None,
+    ) -> None:
         """Begin a JSON text; ``outside`` takes what is neither JSON nor in a string, if ``masker`` should not."""
         self._masker = masker
         self._outside = masker if outside is None else outside
+        self._fields = fields
         self._pace = Pace() if pace is None else pace
         self._rest = ""  # an escape that is not complete
         self._in_string = False
         self._broken = False
+        self._hide: Hide | None = None  # what becomes of the string at hand, if its field is hidden
         self._last = ""
         self._run = ""
         self._text: PlainStream | None = None
@@ -123,11 +155,15 @@ class JsonTextStream:
 
     def _string_token(self, kind: str, part: str) -> str:
         if kind == "quote":
+            if self._fields is not None:
+                self._fields.string_ended()
             out = self._end_text() + part
             self._in_string = False
             return out
-        self._gathered.append(json.loads(f'"{part}"') if kind in ("pair", "unicode", "short") else part)
-        return ""
+        decoded = json.loads(f'"{part}"') if kind in ("pair", "unicode", "short") else part
+        if self._fields is not None:
+            self._fields.string_part(decoded)
+        return self._gather(decoded)
 
     def _outside_token(self, kind: str, part: str) -> str:
         if self._broken:
@@ -146,6 +182,8 @@ class JsonTextStream:
         if not self._broken and mark not in _FOLLOWERS[self._last]:
             self._broken = True
         self._last = mark
+        if self._fields is not None and not self._broken:
+            self._fields.mark(mark)
         if mark == '"':
             return out + self._open_string()
         return out + (self._gather(mark) if self._broken else mark)
@@ -154,8 +192,12 @@ class JsonTextStream:
         """Mask what stood between two marks: a number or name, or else the beginning of what is no JSON."""
         run, self._run = self._run, ""
         word = run.rstrip(" \t\n\r")
-        fits = "0" in _FOLLOWERS[self._last] and mark in _FOLLOWERS["0"]
-        if not fits or not _SCALAR.fullmatch(word):
+        expected, fits = "0" in _FOLLOWERS[self._last], mark in _FOLLOWERS["0"]
+        hide = self._fields.value() if self._fields is not None and expected else None
+        if hide is not None and word not in _NAMES:
+            self._broken = not fits
+            return self._hide_run(hide, word) + run[len(word) :]
+        if not expected or not fits or not _SCALAR.fullmatch(word):
             self._broken = True
             return self._gather(run)
         self._last = "0"
@@ -165,9 +207,17 @@ class JsonTextStream:
         value = masked.text if _SCALAR.fullmatch(masked.text) else f'"{encoded(masked.text)}"'
         return value + run[len(word) :]
 
+    def _hide_run(self, hide: Hide, word: str) -> str:
+        """Hide a number, or whatever stands where one should, without a look at it: its field is hidden."""
+        self._last = "0"
+        masked = hide(word)
+        self.counts.update(masked.counts)
+        return masked.text if _SCALAR.fullmatch(masked.text) else f'"{encoded(masked.text)}"'
+
     def _open_string(self) -> str:
         out = self._end_text()
         self._in_string = True
+        self._hide = self._fields.value() if self._fields is not None and not self._broken else None
         return out + '"'
 
     def _gather(self, part: str) -> str:
@@ -178,6 +228,10 @@ class JsonTextStream:
         """Feed to the text that is being masked what came for it, all at once."""
         if not self._gathered:
             return ""
+        if self._hide is not None:
+            if self._fields is not None and sum(map(len, self._gathered)) > self._fields.most_chars:
+                raise DetectionGaveUp("a field that is hidden as a whole has no end")
+            return ""
         if self._text is None:
             self._text = (self._masker if self._in_string else self._outside).stream(self._pace)
         gathered = "".join(self._gathered)
@@ -187,6 +241,12 @@ class JsonTextStream:
 
     def _end_text(self) -> str:
         """Finish the text that is being masked, a string's or one outside of strings."""
+        if self._hide is not None:
+            hide, self._hide = self._hide, None
+            masked = hide("".join(self._gathered))
+            self._gathered.clear()
+            self.counts.update(masked.counts)
+            return encoded(masked.text)
         shown = self._feed_gathered()
         stream, self._text = self._text, None
         if stream is None:

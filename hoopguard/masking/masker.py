@@ -4,16 +4,20 @@ from collections import Counter
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal, Self
 
 from hoopguard.masking.detector import Detector, detector_for
+from hoopguard.masking.encryption import TOKEN_TEXT
+from hoopguard.masking.field_masker import FieldMasker
+from hoopguard.masking.field_rules import FieldRule, Place, Walk
 from hoopguard.masking.findings import Finding
 from hoopguard.masking.jsontext import JsonTextStream
-from hoopguard.masking.operators import Claim, merge
+from hoopguard.masking.operators import ENCRYPTED, PLACEHOLDER, PLACEHOLDER_TEXT, Claim, merge
 from hoopguard.masking.operators import Masked as Masked
 from hoopguard.masking.pace import Pace, Unhurried
 from hoopguard.masking.pseudonyms import Vault
-from hoopguard.masking.rules import KEPT, MaskRule, build_rules
+from hoopguard.masking.rules import KEPT, MaskRule, build_field_rules, build_rules
 from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
 from hoopguard.policy.masking import Mask
@@ -35,6 +39,8 @@ class Masker:
         self.detector = detector
         self.max_held_chars = max_held_chars
         self.direction = direction
+        self.root: Place | None = None
+        self.place: Place | None = None
 
     @classmethod
     def build(cls, policy: Policy, connection: str, direction: Way) -> Self | None:
@@ -50,7 +56,10 @@ class Masker:
         custom = (*policy.recognisers, *kept)
         entities = frozenset().union(*(rule.entities for rule in rules))
         detector = detector_for(entities, tuple(recogniser for recogniser in custom if recogniser.entity in entities))
-        return cls(rules, detector, max_held_chars=policy.gateway.max_held_chars, direction=direction)
+        built = cls(rules, detector, max_held_chars=policy.gateway.max_held_chars, direction=direction)
+        field_rules = build_field_rules(masks)
+        built.root = built.place = Place.root(field_rules) if field_rules else None
+        return built
 
     @property
     def needs_vault(self) -> bool:
@@ -63,6 +72,28 @@ class Masker:
         twin = copy(self)
         twin.rules = tuple(replace(rule, operate=hide) if rule.pseudonym else rule for rule in self.rules)
         return twin
+
+    def at(self, path: Iterable[str | int]) -> "Self | FieldMasker":
+        """Return the masker for a value of a body: one that hides all of it if a rule names the field."""
+        if self.root is None:
+            return self
+        place = self.root.at(path)
+        if place.hidden_by is not None:
+            return FieldMasker(partial(self.hide_field, place.hidden_by), self.max_held_chars)
+        twin = copy(self)
+        twin.place = self.root.also(place)
+        return twin
+
+    def hide_field(self, rule: FieldRule, text: str) -> Masked:
+        """Return a value hidden, whatever is in it, as its field's rule says; what is hidden already stays so."""
+        if not text:
+            return Masked("", {})
+        for kept, mark in ((PLACEHOLDER, PLACEHOLDER_TEXT), (ENCRYPTED, TOKEN_TEXT)):
+            match = mark.fullmatch(text)
+            keeper = next((each for each in self.rules if kept in each.entities), None)
+            if match is not None and match[1] == rule.entity and keeper is not None:
+                return Masked(keeper.operate(kept, text), {})
+        return Masked(self.rules[rule.rule].operate(rule.entity, text), {rule.entity: 1})
 
     def mask(self, text: str, budget: Budget | None = None) -> Masked:
         """Return the text with all findings hidden.
@@ -84,7 +115,8 @@ class Masker:
         Raises:
             DetectionGaveUp: the text could not be looked at in time; it must not pass.
         """
-        stream = self.json_stream(Unhurried(Budget(MOST_S) if budget is None else budget))
+        pace = Unhurried(Budget(MOST_S) if budget is None else budget)
+        stream = JsonTextStream(self, pace, fields=self._fields(most_chars=len(text)))
         masked = stream.feed(text) + stream.finish()
         return Masked(masked, dict(stream.counts))
 
@@ -94,7 +126,10 @@ class Masker:
 
     def json_stream(self, pace: Pace | None = None) -> JsonTextStream:
         """Return a stream that gives what :meth:`mask_json` gives, piece by piece."""
-        return JsonTextStream(self, pace)
+        return JsonTextStream(self, pace, fields=self._fields(most_chars=self.max_held_chars))
+
+    def _fields(self, *, most_chars: int) -> Walk | None:
+        return None if self.place is None else Walk(self.place, self.hide_field, most_chars)
 
     def warm_up(self) -> None:
         """Do what the first text would otherwise wait for."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hoopguard.masking.encryption import Cipher, keep_tokens, token_pattern
+from hoopguard.masking.field_rules import FieldRule
 from hoopguard.masking.findings import Finding
 from hoopguard.masking.operators import (
     ENCRYPTED,
@@ -41,6 +42,11 @@ def build_rules(masks: Sequence[Mask]) -> tuple[tuple[MaskRule, ...], tuple[Reco
     return rules, tuple(recogniser for _, recogniser in kept)
 
 
+def build_field_rules(masks: Sequence[Mask]) -> tuple[FieldRule, ...]:
+    """Return the paths of some mask tables, each with its table's place among the rules."""
+    return tuple(FieldRule(path, number) for number, mask in enumerate(masks) for path in mask.fields or ())
+
+
 def _rule(mask: Mask) -> MaskRule:
     return MaskRule(
         mask.resolved_entities, mask.threshold, operator_for(mask.operator), pseudonym=mask.operator.pseudonym is True
@@ -64,7 +70,8 @@ def _kept_tokens(masks: Sequence[Mask]) -> Iterator[tuple[MaskRule, Recogniser]]
 
 
 def _entities_of(masks: Iterable[Mask]) -> frozenset[str]:
-    return frozenset().union(*(mask.resolved_entities for mask in masks))
+    names = [mask.resolved_entities | {path.entity for path in mask.fields or ()} for mask in masks]
+    return frozenset().union(*names)
 
 
 def _kept(entity: str, pattern: str) -> Recogniser:

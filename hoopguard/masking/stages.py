@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hoopguard.exchange import Exchange
+from hoopguard.masking.field_masker import FieldStream
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.masker import MOST_S, Masked, Masker
 from hoopguard.masking.pace import Pace
@@ -29,7 +30,8 @@ def masked_texts(reading: Reading, masker: Masker) -> tuple[list[str], Counter[s
     check_names(masker, reading.names, budget)
     out = []
     for _, _, text in reading.texts:
-        mask = masker.mask_json if text.kind is Kind.JSON_TEXT else masker.mask
+        there = masker.at(text.path)
+        mask = there.mask_json if text.kind is Kind.JSON_TEXT else there.mask
         masked = mask(text.value, budget) if text.value else Masked("", {})
         counts.update(masked.counts)
         out.append(masked.text)
@@ -55,14 +57,16 @@ class MaskStage:
         self._exchange = exchange
         self._masker = masker
         self._pace = pace
-        self._streams: dict[Channel, TextStream | JsonTextStream] = {}
+        self._streams: dict[Channel, TextStream | JsonTextStream | FieldStream] = {}
 
     def feed(self, channel: Channel, text: str) -> str:
         """Return what of the channel may go on now."""
         stream = self._streams.get(channel)
         if stream is None:
             is_json = channel.kind is Kind.JSON_TEXT
-            begin = self._masker.json_stream if is_json else self._masker.stream
+            # A text that stands in one event has its path for a name; what grows over many has one of its own.
+            masker = self._masker.at(channel.place[1:]) if channel.place[0] is None else self._masker
+            begin = masker.json_stream if is_json else masker.stream
             stream = self._streams[channel] = begin(self._pace)
         return stream.feed(text)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hoopguard.policy.packs import PACKS, entities_of
+from hoopguard.policy.paths import PathText
 from hoopguard.policy.table import Direction, Name, Table, Words
 from hoopguard.policy.values import PatternText, SecretText, words_of_file
 
@@ -96,10 +97,19 @@ class Mask(Table):
 
     name: Name
     on: Direction = "both"
-    entities: Words = Field(min_length=1)
+    entities: Words = Field(default=(), min_length=1)
+    fields: Annotated[tuple[PathText, ...], Field(min_length=1)] | None = None
     operator: Operator = Operator(replace=Replace())
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.4
     connections: Words = ()
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if bool(self.entities) == bool(self.fields):
+            raise ValueError(
+                "expected either entities, wherever they stand, or fields, whatever stands in them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _packs_exist(self) -> Self:
@@ -108,7 +118,7 @@ class Mask(Table):
                 raise ValueError(f"expected a pack out of {', '.join(PACKS)}, not {entry!r}")
             if entry.startswith("-") and entry[1:] not in entities_of(self.entities[:position]):
                 raise ValueError(f"expected {entry!r} to take away an entity named before it")
-        if not self.resolved_entities:
+        if self.entities and not self.resolved_entities:
             raise ValueError("expected at least one entity to be left; this rule can never match")
         return self
 
