@@ -72,8 +72,8 @@ class AsItIs:
     def _look(self, start: int, before: int) -> None:
         if before <= start:
             return
-        for compiled in self._sought.matched(self._window, start, before):
-            self._hits.setdefault(compiled.rule.name, compiled)
+        for compiled in self._sought.matched(self._window, start, before, self._hits):
+            self._hits[compiled.rule.name] = compiled
         self._pass_to(min(before, len(self._window)))
 
     def _pass_to(self, offset: int) -> None:

@@ -1,7 +1,7 @@
 """What is looked for in a text that is still being written: rules, and the beginnings of what they match."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any, Final
@@ -63,10 +63,11 @@ class Sought:
                 at = min(at, max(start, folded.source(found.start(1)))) if found else at
         return at
 
-    def matched(self, text: str, start: int, before: int) -> list[CompiledRule]:
-        """Return the rules of which a match begins from ``start`` on and before an offset."""
+    def matched(self, text: str, start: int, before: int, known: Container[str] = ()) -> list[CompiledRule]:
+        """Return the rules of which a match begins from ``start`` on and before an offset, but for ``known`` ones."""
         folded = Folded(text)
-        return [compiled for compiled in self.rules if _matches(compiled, text, folded, start, before)]
+        asked = (compiled for compiled in self.rules if compiled.rule.name not in known)
+        return [compiled for compiled in asked if _matches(compiled, text, folded, start, before)]
 
 
 def _matches(compiled: CompiledRule, text: str, folded: "Folded", start: int, before: int) -> bool:

@@ -44,9 +44,11 @@ class RuleStream:
 
     def __init__(self, rules: StreamRules, kind: Kind) -> None:
         self.hits: Hits = {}
-        self._max_held_chars = rules.max_held_chars
+        self._rules = rules
+        self._kind = kind
         self._stopping = _readings(rules.stopping, kind, self.hits)
         self._noting = _readings(rules.noted, kind, self.hits)
+        self._noting_from = 0
         self._held = ""
         self._released = 0
 
@@ -67,12 +69,11 @@ class RuleStream:
             HeldTooMuch: that is too little.
         """
         self._held += text
+        end = self._released + len(self._held)
         for reading in (*self._stopping, *self._noting):
             reading.feed(text)
-        if self.stopped:
-            return ""
-        end = self._released + len(self._held)
-        return self._release(min((reading.pending for reading in self._stopping), default=end))
+        self._bound_noting(end)
+        return "" if self.stopped else self._release(min((each.pending for each in self._stopping), default=end))
 
     def finish(self) -> str:
         """Say that the text is over; return what was held back, unless it is forbidden."""
@@ -80,12 +81,21 @@ class RuleStream:
             reading.finish()
         return "" if self.stopped else self._release(self._released + len(self._held))
 
+    def _bound_noting(self, end: int) -> None:
+        """Begin anew where what is only noted would have to be remembered for too long."""
+        pending = min((self._noting_from + each.pending for each in self._noting), default=end)
+        if end - pending > self._rules.max_held_chars:
+            for reading in self._noting:
+                reading.finish()
+            self._noting = _readings(self._rules.noted, self._kind, self.hits)
+            self._noting_from = end
+
     def _release(self, pending: int) -> str:
         chars = max(0, pending - self._released)
         out, self._held = self._held[:chars], self._held[chars:]
         self._released += chars
-        if len(self._held) > self._max_held_chars:
-            raise HeldTooMuch(f"more than {self._max_held_chars} characters would have to be held back")
+        if len(self._held) > self._rules.max_held_chars:
+            raise HeldTooMuch(f"more than {self._rules.max_held_chars} characters would have to be held back")
         return out
 
 

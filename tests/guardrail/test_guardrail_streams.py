@@ -224,6 +224,19 @@ def test_more_than_the_policy_allows_is_not_held_back() -> None:
         stream.feed("x" * 20)
 
 
+@pytest.mark.parametrize("opening", ["<<", "e" + "\u0301" * 9, "\u200b" * 9])
+@pytest.mark.parametrize("kind", [Kind.TEXT, Kind.JSON_TEXT])
+def test_what_is_only_noted_is_not_remembered_without_end(opening: str, kind: Kind) -> None:
+    """A pattern that reaches without end is looked for in parts; a match within one of them is still noted."""
+    stream = begin(compiled({"patterns": ("(?s)<<.*>>",), "action": "flag"}), kind, max_held_chars=300)
+    for _ in range(500):
+        assert stream.feed(opening) == opening
+    assert len(repr(_inside(stream._noting))) < 20_000
+    stream.feed(" so << x >> y")
+    stream.finish()
+    assert stream.hits
+
+
 @pytest.mark.parametrize("pattern", [r"\Qa.b\E", r"\101B", "A{,2}", "(?:x(?i)y)"])
 def test_a_pattern_whose_beginnings_are_not_understood_holds_all_back(pattern: str) -> None:
     """Nothing of what it might forbid is out."""
