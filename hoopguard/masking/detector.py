@@ -1,15 +1,16 @@
 """Finding entities in a text: Presidio's recognisers, its scores and its context words, within a time budget."""
 
 import re
+from collections.abc import Hashable
 from functools import lru_cache
-from typing import Any, Final
-
-import regex
+from typing import Any
 
 from hoopguard.masking.findings import Finding, with_context, without_contained, words_up_to
 from hoopguard.masking.memory import Memory
 from hoopguard.masking.pending import Pending
-from hoopguard.masking.scan import Budget, DetectionGaveUp, Scan, scanning
+from hoopguard.masking.phone import NEEDED
+from hoopguard.masking.prefilter import Prefilter
+from hoopguard.masking.scan import Budget, DetectionGaveUp, GuardedPattern, Scan, scanning
 from hoopguard.policy.model import Recogniser
 
 __all__ = ["Budget", "DetectionGaveUp", "Detector", "DetectorSpec", "Finding", "detector_for"]
@@ -17,53 +18,36 @@ __all__ = ["Budget", "DetectionGaveUp", "Detector", "DetectorSpec", "Finding", "
 DetectorSpec = tuple[frozenset[str], tuple[Recogniser, ...]]
 """What a detector is built from; another process can build the same."""
 
-_DIGIT: Final = "digit"
-_NEEDS: Final[dict[str, str]] = {
-    "EmailRecognizer": "@",
-    "OfflineEmailRecognizer": "@",
-    "UrlRecognizer": r"\.",
-    "IpRecognizer": r"\d\.\d|:[0-9A-Fa-f]*[:%]",
-    "MacAddressRecognizer": r"[-.:]",
-    **dict.fromkeys(
-        (
-            "AbaRoutingRecognizer",
-            "CreditCardRecognizer",
-            "CryptoRecognizer",
-            "DateRecognizer",
-            "GuardedIbanRecognizer",
-            "GuardedPhoneRecognizer",
-            "MedicalLicenseRecognizer",
-            "NhsRecognizer",
-            "UsBankRecognizer",
-            "UsItinRecognizer",
-            "UsLicenseRecognizer",
-            "UsMbiRecognizer",
-            "UsNpiRecognizer",
-            "UsPassportRecognizer",
-            "UsSsnRecognizer",
-        ),
-        _DIGIT,
-    ),
-}
-"""What a text must contain for a recogniser to find anything in it. A test holds it true against Presidio."""
-
-_DIGITS: Final = (re.compile(r"\d"), regex.compile(r"\d"))  # two Unicode versions, two ideas of what a digit is
-
-Need = tuple[Any, ...]
-"""Patterns of which a text has to have one; none at all if it needs nothing."""
-
 
 class _Source:
     """One recogniser: what its findings are called, their context words, and what a text needs for any."""
 
-    __slots__ = ("context", "entity", "need", "recogniser")
+    __slots__ = ("context", "entity", "need", "patterns", "recogniser")
 
     def __init__(self, recogniser: Any) -> None:
         self.recogniser = recogniser
         self.entity: str = recogniser.supported_entities[0]
         self.context = frozenset(word.lower() for word in recogniser.context or ())
-        need = getattr(recogniser, "need", None) or _NEEDS.get(type(recogniser).__name__)
-        self.need: Need = _DIGITS if need == _DIGIT else (re.compile(need),) if need else ()
+        self.patterns = _patterns(recogniser)
+        need = getattr(recogniser, "need", None)
+        self.need = re.compile(need) if need else None
+
+    def may_find(self, text: str, scan: Scan) -> bool:
+        """Tell whether the recogniser could find anything in a text from where the pass begins."""
+        if self.patterns and self.patterns.keys() <= scan.impossible:
+            return False
+        return self.need is None or self.need.search(text, scan.earliest) is not None
+
+
+def _patterns(recogniser: Any) -> dict[Hashable, tuple[str, int]]:
+    """Return patterns without one of which in a text a recogniser finds nothing; none if that cannot be said."""
+    if hasattr(recogniser, "supported_regions"):
+        return {"phone": (NEEDED, 0)}
+    flags = getattr(recogniser, "global_regex_flags", 0)
+    patterns: list[Any] = vars(recogniser).get("patterns", [])
+    if any(type(pattern.compiled_regex) is not GuardedPattern for pattern in patterns):
+        return {}
+    return {pattern.compiled_regex: (pattern.regex, flags) for pattern in patterns}
 
 
 class Detector:
@@ -80,7 +64,7 @@ class Detector:
         self.spec: DetectorSpec = (entities, custom)
         self.recognisers = build_recognisers(entities, custom)
         self._sources = [_Source(recogniser) for recogniser in self.recognisers]
-        self._needs = frozenset(source.need for source in self._sources)
+        self._prefilter = Prefilter({key: said for source in self._sources for key, said in source.patterns.items()})
         self._pending = Pending(pending_patterns(self.recognisers))
         self._own_pending: list[Any] = [each for each in self.recognisers if hasattr(each, "pending_from")]
         self.memory = Memory()
@@ -103,12 +87,12 @@ class Detector:
         Raises:
             DetectionGaveUp: something did not finish.
         """
-        possible = {need: _has(text, scan.earliest, need) for need in self._needs}
+        scan.impossible = self._prefilter.impossible(text, scan.earliest)
         with scanning(scan):
             found = [
                 finding
                 for source in self._sources
-                if possible[source.need]
+                if source.may_find(text, scan)
                 for finding in _findings(source, text, scan)
             ]
         scan.left_s()
@@ -131,11 +115,6 @@ class Detector:
         text = "mail ann@example.com, call (415) 867-5309, +49 30 123456 or pay 4111 1111 1111 1111, ip 10.0.0.1"
         self.scan(text, Scan(Budget(60)))
         self.pending_from(text, 0, budget=Budget(60))
-
-
-def _has(text: str, start: int, need: Need) -> bool:
-    """Tell whether a text has, from an offset on, what a recogniser needs to find anything."""
-    return not need or any(pattern.search(text, start) for pattern in need)
 
 
 def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:

@@ -17,6 +17,10 @@ _parsing: Final[Any] = phonenumberutil
 MIN_DIGITS: Final = 4
 """No valid number of any country is shorter (a test asks phonenumbers' metadata)."""
 
+_DIGIT: Final = r"[^\x00-/:-\x7f]"  # whatever phonenumbers takes for one
+NEEDED: Final = rf"{_DIGIT}(?:{_upstream._PUNCTUATION}{_DIGIT}){{{MIN_DIGITS - 1}}}"
+"""Every phone number has a match of this in it."""
+
 _MAX_DIGITS: Final = 420
 _FEW_DIGITS: Final = 20
 _SIMPLE: Final = re.compile(r"[0-9 ()./+\[\]-]*")

@@ -57,12 +57,14 @@ class Scan:
 
     Each *seeker* (a pattern, or phonenumbers for one region) takes a text from left to right, going on where its
     last match ended; ``starts`` says who begins before ``start``, because it was in the middle of a match there.
+    Patterns that are ``impossible`` match nowhere in the text, so nobody searches for them.
     """
 
     budget: Budget
     start: int = 0
     starts: dict[Hashable, int] = field(default_factory=dict)
     seekers: dict[Hashable, list[tuple[int, int]]] = field(default_factory=dict)
+    impossible: frozenset[Hashable] = frozenset()
 
     @property
     def earliest(self) -> int:
@@ -128,6 +130,8 @@ class GuardedPattern:
             DetectionGaveUp: the pass's time ran out.
         """
         scan = current_scan()
+        if self in scan.impossible:
+            return
         try:
             passed = scan.passed(self)
             for match in self._compiled.finditer(text, scan.start_of(self), timeout=scan.left_s()):

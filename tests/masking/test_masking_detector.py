@@ -113,13 +113,13 @@ def test_an_address_is_found_with_no_network_and_no_cache() -> None:
 def test_a_pattern_that_does_not_finish_is_a_refusal() -> None:
     slow = Recogniser(name="slow", entity="SLOW", patterns=("(x+x+)+y",))
     with pytest.raises(DetectionGaveUp):
-        Detector(frozenset({"SLOW"}), (slow,)).detect("x" * 5000 + "z", budget=Budget(0.2))
+        Detector(frozenset({"SLOW"}), (slow,)).detect("xxy " + "x" * 5000, budget=Budget(0.2))
 
 
 def test_hostile_text_is_refused_in_time() -> None:
     began = time.monotonic()
     with pytest.raises(DetectionGaveUp):
-        Detector(frozenset({"EMAIL_ADDRESS", "URL"}), ()).detect("1.1." * 100_000 + "@", budget=Budget(0.3))
+        Detector(frozenset({"EMAIL_ADDRESS", "URL"}), ()).detect("1.1." * 100_000 + "@ a@b.co", budget=Budget(0.3))
     assert time.monotonic() - began < 10
 
 

@@ -17,7 +17,7 @@ from hoopguard.policy.model import Recogniser
 
 CUSTOM = (Recogniser(name="slow", entity="SLOW", patterns=("(x+x+)+y",)),)
 DETECTOR = Detector(frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER", "SLOW"}), CUSTOM)
-STALLING = "x" * 5_000
+STALLING = "xxy " + "x" * 5_000
 
 
 def wanted() -> bool:
@@ -92,7 +92,7 @@ def test_a_worker_that_dies_at_work_means_refused_and_is_replaced(worker: Worker
         return False
 
     with pytest.raises(DetectionGaveUp, match="failed"):
-        worker.look(DETECTOR, ["x" * 100_000], 60, kill)
+        worker.look(DETECTOR, [STALLING], 60, kill)
     assert worker.look(DETECTOR, ["a@b.co"], 30, wanted)[0]
     assert worker.pid not in (None, dead)
 
