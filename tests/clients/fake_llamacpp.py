@@ -40,15 +40,27 @@ def _completion(asked: Json) -> Reply:
     if asked.get("stream"):
         return event_stream(_events(asked, text))
     probabilities = {"completion_probabilities": _probabilities(text)} if asked.get("n_probs") else {}
-    return json_reply({"index": 0, "content": text, "tokens": [], **_end(asked), **probabilities})
+    return json_reply({"index": 0, "content": text, "tokens": _ids(asked, text), **_end(asked), **probabilities})
 
 
 def _events(asked: Json, text: str) -> Iterator[Json]:
     for count, piece in enumerate(pieces(text), 1):
         more = {"completion_probabilities": _probabilities(piece)} if asked.get("n_probs") else {}
         counts = {"tokens_predicted": count, "tokens_evaluated": 31}
-        yield {"index": 0, "content": piece, "tokens": [], "stop": False, "id_slot": -1, **counts, **more}
+        yield {
+            "index": 0,
+            "content": piece,
+            "tokens": _ids(asked, piece),
+            "stop": False,
+            "id_slot": -1,
+            **counts,
+            **more,
+        }
     yield {"index": 0, "content": "", "tokens": [], **_end(asked)}
+
+
+def _ids(asked: Json, text: str) -> list[int]:
+    return [791 + number for number, _ in enumerate(pieces(text))] if asked.get("return_tokens") else []
 
 
 def _end(asked: Json) -> Json:

@@ -6,8 +6,10 @@ from typing import Any, ClassVar, Final, Protocol, Self
 from fake_anthropic import FakeAnthropic
 from fake_kserve import FakeKServe
 from fake_llamacpp import FakeLlamaCpp
+from fake_mcp import FakeMCP
 from fake_ollama import FakeOllama
 from fake_openai import FakeOpenAI
+from fake_responses import FakeResponses
 from fake_tgi import FakeTGI
 from fake_vectors import FakeVectors
 
@@ -30,10 +32,14 @@ class Model(Protocol):
 
 MODELS: Final[dict[str, Callable[[], Model]]] = {
     "openai": FakeOpenAI,
+    "responses": FakeResponses,
     "vectors": FakeVectors,
     "anthropic": FakeAnthropic,
     "ollama": FakeOllama,
     "llamacpp": FakeLlamaCpp,
     "tgi": FakeTGI,
     "kserve": FakeKServe,
+    "mcp": FakeMCP,
+    "mcp_stateless": lambda: FakeMCP(stateless=True),
+    "mcp_whole": lambda: FakeMCP(stateless=True, whole=True),
 }

@@ -18,6 +18,7 @@ COMPLETIONS: Final[dict[str, dict[str, Any]]] = {
     "plain": {"prompt": said("prompt"), "n_predict": 64},
     "stop words": {"prompt": said("prompt"), "stop": [said("stop")], "seed": 7, "cache_prompt": True},
     "probabilities": {"prompt": said("prompt"), "n_probs": 2},
+    "token ids": {"prompt": said("prompt"), "return_tokens": True},
 }
 INFILL: Final = {
     "input_prefix": said("prefix"),

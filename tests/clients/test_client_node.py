@@ -6,7 +6,7 @@ import gathering
 import pytest
 from clientsite import ClientSite, Endpoint, without
 from nodeclient import ask
-from questions import CHATS_OF_ONE_CHOICE, MESSAGES
+from questions import CHATS_OF_ONE_CHOICE, MESSAGES, RESPONSES
 
 pytest_plugins = ["clientfixtures"]
 
@@ -24,6 +24,17 @@ def test_openai_chat(site: ClientSite, body: dict[str, Any]) -> None:
     site.compare("openai", told)
 
 
+@pytest.mark.parametrize("body", RESPONSES.values(), ids=RESPONSES)
+def test_openai_responses(site: ClientSite, body: dict[str, Any]) -> None:
+    """OpenAI's Responses: every event, and the helper that adds them up."""
+
+    def told(end: Endpoint) -> Any:
+        answer = ask(end, "responses", body)
+        return {**answer, "events": gathering.responses(answer["events"])}
+
+    site.compare("responses", told)
+
+
 @pytest.mark.parametrize("body", MESSAGES.values(), ids=MESSAGES)
 def test_anthropic_messages(site: ClientSite, body: dict[str, Any]) -> None:
     """Anthropic's messages: thinking, texts, tools."""
@@ -35,8 +46,9 @@ def test_anthropic_messages(site: ClientSite, body: dict[str, Any]) -> None:
     site.compare("anthropic", told)
 
 
-APIS = {
+APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "openai": ("chat", {"model": "llama-3-8b", "messages": [{"role": "user", "content": "a banana"}]}),
+    "responses": ("responses", {"model": "llama-3-8b", "input": "a banana"}),
     "anthropic": ("messages", {**MESSAGES["plain"], "messages": [{"role": "user", "content": "a banana"}]}),
 }
 REFUSALS = {
