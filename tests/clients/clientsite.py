@@ -49,6 +49,12 @@ name = "no-bananas"
 words = ["banana"]
 action = "block"
 message = "Bananas must not be discussed."
+[[guardrail]]
+name = "no-fruit"
+on = "response"
+words = ["forbidden fruit"]
+action = "block"
+message = "The model must not offer fruit."
 [[mask]]
 name = "personal-data"
 entities = ["EMAIL_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER"]

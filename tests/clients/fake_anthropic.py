@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from fake import Fake, Json, Route, event_stream
 from fake_openai import ARGUMENTS
-from speech import pieces, said
+from speech import answered, pieces, said
 
 from hoopguard.demo.connection import Reply, json_reply
 
@@ -66,7 +66,7 @@ def _blocks(asked: Json) -> list[Json]:
     blocks: list[Json] = []
     if (asked.get("thinking") or {}).get("type") == "enabled":
         blocks.append({"type": "thinking", "thinking": said("thinking"), "signature": SIGNATURE})
-    blocks.append({"type": "text", "text": said("content"), "citations": None})
+    blocks.append({"type": "text", "text": answered(asked), "citations": None})
     if asked.get("tools"):
         name = asked["tools"][0]["name"]
         blocks.append({"type": "tool_use", "id": "toolu_01A09q90qw", "name": name, "input": ARGUMENTS})

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 
 from fake import Fake, Json, Route, json_lines
 from fake_openai import ARGUMENTS
-from speech import pieces, said
+from speech import answered, pieces, said
 
 from hoopguard.demo.connection import Reply, json_reply
 
@@ -69,7 +69,7 @@ _SHOW: Final = {
 
 
 def _chat(asked: Json) -> Reply:
-    message: Json = {"role": "assistant", "content": said("content")}
+    message: Json = {"role": "assistant", "content": answered(asked)}
     if asked.get("think"):
         message["thinking"] = said("thinking")
     if asked.get("tools"):

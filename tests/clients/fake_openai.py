@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from fake import CREATED, Fake, Json, Route, event_stream
-from speech import address, pieces, said
+from speech import address, answered, pieces, said
 
 from hoopguard.demo.connection import Reply, json_reply
 
@@ -64,7 +64,11 @@ def _chat(asked: Json) -> Reply:
 
 def _message(asked: Json, index: int) -> Json:
     """Return one choice's message: a tool call, structured output, a refusal or an answer; with reasoning on demand."""
-    message: Json = {"role": "assistant", "content": said("content" if index == 0 else "another"), "refusal": None}
+    message: Json = {
+        "role": "assistant",
+        "content": answered(asked) if index == 0 else said("another"),
+        "refusal": None,
+    }
     if asked.get("reasoning_effort"):
         message["reasoning_content"] = said("reasoning")
     if "please refuse" in json.dumps(asked["messages"]):

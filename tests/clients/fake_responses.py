@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fake import CREATED, Fake, Json, Route, event_stream
 from fake_openai import ARGUMENTS, STRUCTURED
-from speech import pieces, said
+from speech import answered, pieces, said
 
 from hoopguard.demo.connection import Reply, json_reply
 
@@ -76,7 +76,7 @@ def _items(asked: Json) -> list[Json]:
         content = [{"type": "reasoning_text", "text": said("reasoning")}]
         items.append({"id": "rs_1f", "type": "reasoning", "summary": summary, "content": content})
     structured = (asked.get("text") or {}).get("format", {}).get("type") == "json_schema"
-    text = json.dumps(STRUCTURED) if structured else said("content")
+    text = json.dumps(STRUCTURED) if structured else answered(asked)
     part: Json = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     if "please refuse" in json.dumps(asked["input"]):
         part = {"type": "refusal", "refusal": said("refusal")}

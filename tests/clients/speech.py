@@ -1,5 +1,6 @@
 """What the fake models say and the clients ask: personal data in every place, and what has to be left of it."""
 
+import json
 import re
 from typing import Any, Final
 
@@ -15,6 +16,12 @@ _HIDDEN: Final = (
 def said(place: str) -> str:
     """Return a text for one place of a body: an e-mail address that names the place, a phone number and a card."""
     return f"In {place}: write to {place}.person@example.com, call {CUSTOMER_PHONE} or charge {CUSTOMER_CARD}. Done."
+
+
+def answered(asked: Any) -> str:
+    """Return what a model answers: personal data, and if the question is tempting, what the policy forbids."""
+    forbidden = " Take a forbidden fruit, and one more." if "tempt me" in json.dumps(asked) else ""
+    return said("content") + forbidden
 
 
 def address(place: str) -> str:
