@@ -17,7 +17,7 @@ from mitmproxy import connection, http
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import NOTHING, Written, parse_aside
-from hoopguard.payload.errors import error_body, error_headers
+from hoopguard.payload.errors import error_headers, error_of
 from hoopguard.payload.fields import read_aside, replace
 from hoopguard.payload.streaming import AnswerStream, Channel
 from hoopguard.policy import PolicyHolder
@@ -191,17 +191,19 @@ class Chain:
         exchange.refusal = refused
         exchange.cleared = False
         exchange.finish(refused.outcome, f"{refused.code}: {refused.message}")
-        exchange.facts["status"] = refused.status
         self._answer_refusal(flow, exchange, refused)
 
     def _answer_refusal(self, flow: http.HTTPFlow, exchange: Exchange, refused: Refused) -> None:
         """Put the refusal in place of whatever answer there is; mitmproxy may have put the model's there."""
-        body = error_body(
-            _api(flow, exchange), refused.status, refused.code, refused.message, exchange.id, **refused.more
-        )
+        status, api = refused.status, _api(flow, exchange)
+        body: Any = error_of(api, status, refused.code, refused.message, exchange.id, **refused.more)
+        if exchange.format is not None and exchange.format.refusal is not None:
+            status, body = exchange.format.refusal(exchange.body, status, body)
+        exchange.facts["status"] = status
         headers = error_headers(refused.status, exchange.id)
         # HEAD has no body (RFC 9110 §9.3.2); one would be read as the next answer.
-        flow.response = http.Response.make(refused.status, b"" if flow.request.method == "HEAD" else body, headers)
+        content = b"" if flow.request.method == "HEAD" else strict_json.dump(body)
+        flow.response = http.Response.make(status, content, headers)
 
     def _begun(self, flow: http.HTTPFlow) -> Exchange:
         """Return the flow's exchange; one that did not enter through the chain gets one, already failed."""

@@ -22,6 +22,7 @@ from hoopguard.payload.fields import (
     Opaque,
     Parts,
     Table,
+    is_label,
     under,
     word,
 )
@@ -238,7 +239,19 @@ def requests_in(body: Any) -> list[str | int]:
     """Return the ids of the requests in a message, or a batch of them, that want an answer."""
     messages = body if isinstance(body, list) else [body]
     asked = [message.get("id") for message in messages if isinstance(message, dict) and "method" in message]
-    return [each for each in asked if isinstance(each, str | int)]
+    return [each for each in asked if isinstance(each, str | int) and not isinstance(each, bool)]
+
+
+def refuse(body: Any, status: int, error: dict[str, Any]) -> tuple[int, Any]:
+    """Return a refusal as the answer to the requests in ``body``, which HTTP has carried well; else as HTTP's own.
+
+    The ids are the caller's words, so that only those are repeated which could not say anything.
+    """
+    asked = requests_in(body)
+    if not asked or not all(is_label(each) if isinstance(each, str) else abs(each) <= COUNT.most for each in asked):
+        return status, error
+    answers = [{**error, "id": each} for each in asked]
+    return 200, answers if isinstance(body, list) else answers[0]
 
 
 def check_message(body: Any) -> None:
@@ -277,6 +290,7 @@ FORMAT: Final = Format(
     batches=True,
     accept="application/json, text/event-stream",
     headers=_HEADERS,
+    refusal=refuse,
 )
 LISTEN: Final = Format(
     name="mcp/listen",

@@ -23,7 +23,8 @@ class Format:
 
     ``body`` and ``answer_body`` say how bytes become what the tables speak of; ``batches`` that a body may also be a
     list of what it else is; ``accept`` what a server is told that can be read; ``headers`` which ones are the API's
-    own, and pass both ways if they look like that.
+    own, and pass both ways if they look like that; ``refusal`` says how a refusal of a body is told, from the body, the
+    status and the API's error object, where the API has a way of its own.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Format:
     batches: bool = False
     accept: str = ""
     headers: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    refusal: Callable[[Any, int, dict[str, Any]], tuple[int, Any]] | None = None
 
     @property
     def has_body(self) -> bool:

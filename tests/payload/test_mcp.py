@@ -273,6 +273,38 @@ def test_a_stream_for_nobody_in_particular_just_ends() -> None:
     assert answered.fail(502, "hoopguard_stream_failed", "it broke", "hg-1") == b""
 
 
+ERROR: Final = {"jsonrpc": "2.0", "id": None, "error": {"code": -32003, "message": "no"}}
+
+
+@pytest.mark.parametrize("asked", [7, 0, "req-1", "0b7c6c2e-5a0f-4a55-bd1c-1a2b3c4d5e6f"])
+def test_a_refused_request_is_answered_as_json_rpc_answers(asked: str | int) -> None:
+    """The caller's package raises it for that one call, and its session goes on."""
+    assert mcp.refuse({**call(), "id": asked}, 403, ERROR) == (200, {**ERROR, "id": asked})
+
+
+def test_every_request_of_a_refused_batch_is_answered() -> None:
+    """Notifications and answers among them want no answer."""
+    batch = [call(), message(method="notifications/initialized"), result(), message(id="b", method="ping")]
+    assert mcp.refuse(batch, 403, ERROR) == (200, [{**ERROR, "id": 7}, {**ERROR, "id": "b"}])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        message(method="notifications/initialized"),
+        result(),
+        {**call(), "id": EMAIL},
+        {**call(), "id": 4111111111111111},
+        {**call(), "id": True},
+        [call(), {**call(), "id": "two words"}],
+    ],
+)
+def test_what_has_no_id_to_answer_to_is_refused_by_http(body: Any) -> None:
+    """Nor is an id repeated that could say something."""
+    assert mcp.refuse(body, 403, ERROR) == (403, ERROR)
+
+
 def test_two_streams_do_not_share_what_they_owe() -> None:
     """Each answers its own request."""
     one, two = mcp.STREAM.answering(call()), mcp.STREAM.answering(message(id=8, method="ping"))
