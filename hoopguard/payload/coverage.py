@@ -57,21 +57,42 @@ class Row(NamedTuple):
     treatment: str
 
 
-def describe(fields: Fields) -> Iterator[Row]:
-    """Yield a row for every field that a table mentions, in its order."""
-    yield from _rows(fields.table, "")
+Shown = dict[int, str]
+"""What has been described already, by its identity, and where."""
 
 
-def _rows(table: Table, prefix: str) -> Iterator[Row]:
+def describe(fields: Fields, shown: Shown | None = None) -> Iterator[Row]:
+    """Yield a row for every field that a table mentions, in its order; what is ``shown`` already is referred to."""
+    yield from _rows(fields.table, "", {} if shown is None else shown)
+
+
+def _rows(table: Table, prefix: str, shown: Shown) -> Iterator[Row]:
     for path, treatment in table.items():
         field = f"{prefix}.{path}".strip(".")
-        yield Row(field, _said_of(treatment))
-        if isinstance(treatment, Parts):
-            for name, variant in treatment.variants.items():
-                if isinstance(variant, Opaque):
-                    yield Row(f"{field}[{name}]", _said_of(variant))
-                else:
-                    yield from _rows(variant, f"{field}[{name}]") if variant else [Row(f"{field}[{name}]", "no field")]
+        if not isinstance(treatment, Parts):
+            yield Row(field, _said_of(treatment))
+        elif id(treatment) in shown:
+            yield Row(field, f"{_said_of(treatment)}, as {shown[id(treatment)]}")
+        else:
+            shown[id(treatment)] = f"`{field}`"
+            yield Row(field, _said_of(treatment))
+            yield from _variants(treatment, field, shown)
+
+
+def _variants(parts: Parts, field: str, shown: Shown) -> Iterator[Row]:
+    done: list[tuple[Table, str]] = []
+    for name, variant in parts.variants.items():
+        here = f"{field}[{name}]"
+        same = next((other for table, other in done if table == variant), None)
+        if isinstance(variant, Opaque):
+            yield Row(here, _said_of(variant))
+        elif same is not None:
+            yield Row(here, f"as `{same}`")
+        elif not variant:
+            yield Row(here, "nothing but its type")
+        else:
+            done.append((variant, here))
+            yield from _rows(variant, here, shown)
 
 
 def _said_of(treatment: Treatment) -> str:
@@ -95,28 +116,37 @@ def _said_of(treatment: Treatment) -> str:
         case Vector():
             return "base64 of floats: what can be read in its bytes is inspected; else text"
         case Parts(by):
-            return f"by `{by}`"
+            return f"by `{by}`" if treatment.closed else f"by `{by}`; other keys are text"
     assert_never(treatment)
 
 
 def document() -> str:
     """Return the whole of ``docs/formats.md``."""
-    return "\n".join([_INTRO, *(_section(format_) for format_ in FORMATS)])
+    shown: Shown = {}
+    return "\n".join([_INTRO, *(_section(format_, shown) for format_ in FORMATS)])
 
 
-def _section(format_: Format) -> str:
+def _section(format_: Format, shown: Shown) -> str:
     lines = [f"## `{format_.name}`", "", f"`{format_.method} {format_.path}`, API `{format_.api}`", ""]
+    parts: Shown = {}
     if format_.has_body:
-        lines += _table("request", format_.request)
-    lines += _table("answer", format_.answer)
+        lines += _table("request", format_.request, format_.name, shown, parts)
+    lines += _table("answer", format_.answer, format_.name, shown, parts)
     if format_.stream is not None and format_.stream.fields is not format_.answer:
-        lines += _table(f"event of a stream (`{format_.stream.media}`)", format_.stream.fields)
+        lines += _table(
+            f"event of a stream (`{format_.stream.media}`)", format_.stream.fields, format_.name, shown, parts
+        )
     return "\n".join(lines)
 
 
-def _table(title: str, fields: Fields) -> list[str]:
-    rows = [f"| `{row.field}` | {row.treatment} |" for row in describe(fields)]
-    return [f"| {title} | |", "|---|---|", *(rows or ["| everything | text |"]), ""]
+def _table(title: str, fields: Fields, name: str, shown: Shown, parts: Shown) -> list[str]:
+    head, kind = [f"| {title} | |", "|---|---|"], title.partition(" (")[0]
+    if id(fields) in shown:
+        return [*head, f"| everything | as in the {shown[id(fields)]} |", ""]
+    shown[id(fields)] = f"{kind} of `{name}`"
+    rows = [f"| `{row.field or '*'}` | {row.treatment} |" for row in describe(fields, parts)]
+    parts.update({part: f"{where} of the {kind}" for part, where in parts.items() if " of " not in where})
+    return [*head, *(rows or ["| everything | text |"]), ""]
 
 
 if __name__ == "__main__":

@@ -78,11 +78,13 @@ def _bodies(table: Table, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _parts(parts: Parts, value: Any) -> Iterator[tuple[str, Any]]:
+    taken: list[Table] = []
     yield "not a part", value
     yield "of no kind", {parts.by: value}
     for name, variant in parts.variants.items():
         yield f"{name}, unheard", {parts.by: name, "unheard": value}
-        if not isinstance(variant, Opaque):
+        if not isinstance(variant, Opaque) and variant not in taken:
+            taken.append(variant)
             for label, body in _bodies(variant, value):
                 yield f"{name}].{label}", {**body, parts.by: name} if isinstance(body, dict) else body
 
