@@ -55,6 +55,11 @@ on = "response"
 words = ["forbidden fruit"]
 action = "block"
 message = "The model must not offer fruit."
+[[guardrail]]
+name = "recordings"
+unreadable = ["audio"]
+connections = ["audio"]
+action = "flag"
 [[mask]]
 name = "personal-data"
 entities = ["EMAIL_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER"]
@@ -136,7 +141,7 @@ class ClientSite:
         model.forget()
         through = ask(self.through(name))
         equal(model.bodies(), masked(asked))
-        assert all(is_clean(request.body.decode()) for request in model.seen)
+        assert all(is_clean(request.body.decode("utf-8", "replace")) for request in model.seen)
         assert not is_clean(json.dumps(asked))
         return directly, through
 

@@ -39,7 +39,12 @@ class Fake(LoopbackServer):
         route = self.routes.get((request.method, request.path))
         if route is None:
             return json_reply(self.error(f"no route {request.method} {request.path}"), 404)
-        return route(request.json())
+        return route(self.read(request))
+
+    def read(self, request: Request) -> Json:
+        """Return a request's body, parsed."""
+        body: Json = request.json()
+        return body
 
     def error(self, message: str) -> Json:
         """Return an error in the API's own shape."""
@@ -51,7 +56,7 @@ class Fake(LoopbackServer):
 
     def bodies(self) -> list[Any]:
         """Return the bodies that arrived, parsed."""
-        return [request.json() for request in self.seen]
+        return [self.read(request) for request in self.seen]
 
 
 def event_stream(events: Iterable[Json], *, named: bool = False, last: str = "") -> Reply:

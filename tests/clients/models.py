@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from fake_anthropic import FakeAnthropic
+from fake_audio import FakeAudio
 from fake_kserve import FakeKServe
 from fake_llamacpp import FakeLlamaCpp
 from fake_mcp import FakeMCP
@@ -34,6 +35,7 @@ MODELS: Final[dict[str, Callable[[], Model]]] = {
     "openai": FakeOpenAI,
     "responses": FakeResponses,
     "vectors": FakeVectors,
+    "audio": FakeAudio,
     "anthropic": FakeAnthropic,
     "ollama": FakeOllama,
     "llamacpp": FakeLlamaCpp,
