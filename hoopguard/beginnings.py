@@ -44,16 +44,18 @@ def beginnings(pattern: str) -> str:
     return _read(_Parser(pattern))
 
 
-def loose_beginnings(pattern: str) -> tuple[str, bool]:
-    """Return a pattern for at least those beginnings, without what RE2 does not know; and whether for no others.
+def loose_beginnings(pattern: str) -> tuple[str, str | None]:
+    """Return two patterns in what RE2 knows: one for at least those beginnings, and small, and one for no others.
+
+    The second is None if RE2 does not know all of the pattern; it may be more than RE2 has room for.
 
     Raises:
         ValueError: the pattern's syntax is not understood, or it sets flags in its middle.
     """
     flags = _FLAGS_FIRST.match(pattern)
-    parser = _Loose(pattern if flags is None else pattern[flags.end() :])
-    begun = _read(parser)
-    return begun if flags is None else f"(?{flags[1]}:{begun})", parser.exact
+    parsers = [_Loose(pattern if flags is None else pattern[flags.end() :], most) for most in (_MOST_COUNTED, None)]
+    loose, exact = (f"(?{flags[1]}:{begun})" if flags else begun for begun in map(_read, parsers))
+    return loose, exact if parsers[1].exact else None
 
 
 def _read(parser: "_Parser") -> str:
@@ -129,7 +131,10 @@ class _Parser:
 class _Loose(_Parser):
     """Reads a pattern and leaves out or widens what RE2 does not know, or would need much room for."""
 
-    exact = True
+    def __init__(self, pattern: str, most_counted: int | None) -> None:
+        super().__init__(pattern)
+        self.exact = True
+        self._most_counted = most_counted
 
     def _quantifier(self, source: str) -> str:
         if source[0] != "{" and not source.endswith("+", 1):
@@ -137,10 +142,9 @@ class _Loose(_Parser):
         least, most = _least(source), _most(source)
         lazy = "?" if source.endswith("?") else ""
         possessive = source.endswith("+")
-        if most is not None and most <= _MOST_COUNTED:
-            self.exact &= not possessive
-            return f"{{{least},{most}}}{lazy}"
-        self.exact &= not possessive and most is None and least <= 1
+        self.exact &= not possessive
+        if self._most_counted is None or (most is not None and most <= self._most_counted):
+            return f"{{{least},{'' if most is None else most}}}{lazy}"
         return ("+" if least else "*") + lazy
 
     def _single(self, kind: str, source: str) -> _Part:

@@ -115,8 +115,8 @@ def _begun(pattern: str) -> str:
         raise _NotUnderstood(pattern)
     prefix = "(?:" if flags is None else f"(?{flags[1]}:"
     try:
-        loose, exact = loose_beginnings(rest)
-        return f"{prefix}{loose if exact else _exact(prefix, rest) or loose})"
+        loose, _ = loose_beginnings(rest)
+        return f"{prefix}{_exact(prefix, rest) or loose})"
     except ValueError as error:
         raise _NotUnderstood(pattern) from error
 

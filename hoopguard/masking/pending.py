@@ -81,16 +81,16 @@ class _Quick:
         self.others: list[tuple[str, int]] = []
         for pattern, flags in patterns:
             try:
-                begun, is_exact = loose_beginnings(pattern)
-                source = f"(?{_re2_flags(flags)}:{begun})"
+                said, sure = loose_beginnings(pattern)
+                source = f"(?{_re2_flags(flags)}:{said})"
                 _at_end([source])
             except (ValueError, re2.error):
                 self.others.append((pattern, flags))
             else:
                 loose.append(source)
-                exact += [source] if is_exact else []
+                exact += [f"(?{_re2_flags(flags)}:{sure})"] if sure is not None else []
         self._loose = _at_end([*loose, ""])
-        self._exact = _at_end(exact or [NOTHING])
+        self._exact = _as_far_as_there_is_room(exact)
 
     def reads(self, text: str, start: int) -> bool:
         """Tell whether a text is plain from an offset on, the character before it included."""
@@ -131,6 +131,13 @@ def _re2_flags(flags: int) -> str:
     if flags & ~sum(_RE2_FLAGS):
         raise ValueError("flags that RE2 does not have")
     return "".join(letter for flag, letter in _RE2_FLAGS.items() if flags & flag)
+
+
+def _as_far_as_there_is_room(sources: list[str]) -> Any:
+    try:
+        return _at_end([*sources, NOTHING])
+    except re2.error:
+        return _as_far_as_there_is_room(sources[: len(sources) // 2])
 
 
 def _at_end(sources: list[str]) -> Any:

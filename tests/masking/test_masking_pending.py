@@ -133,6 +133,20 @@ def test_loose_beginnings_are_at_least_those_of_the_pattern(pattern: str) -> Non
         assert loose.search(text).start() <= begun.search(text).start()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "exact"),
+    [("ab", True), (r"\d{8,17}", True), ("(?<=z)ab", False), ("[ab]++c", False), ("ab$", False)],
+)
+def test_beginnings_that_re2_can_say_in_full_are_said(pattern: str, exact: bool) -> None:
+    """Counts are what only the loose ones leave out; without assertions and greed the others are just those."""
+    said, sure = loose_beginnings(pattern)
+    for text in ("", "a", "1234567", "1" * 17, "abab", "b", "zz"):
+        whole = regex.fullmatch(beginnings(pattern), text) is not None
+        assert re2.fullmatch(said, text) or not whole
+        assert sure is None or (re2.fullmatch(sure, text) is not None) == whole
+    assert (sure is not None) is exact
+
+
 def test_flags_set_in_the_middle_are_left_to_regex() -> None:
     """RE2 reads them differently."""
     with pytest.raises(ValueError, match="flags"):
