@@ -1,7 +1,8 @@
 """Forms with files (``multipart/form-data``, RFC 7578), read as JSON values and written anew from them.
 
 A field is a text. One whose name ends in ``[]`` may be there several times, and is a list. A file is an object: its
-``filename``, its ``type``, and its ``data`` in base64.
+``filename``, its ``type``, and its ``data`` in base64. Of a file's name only what tells its format is kept: a model
+does not need the rest, in which people write all sorts of things.
 """
 
 import base64
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_PARTS: Final = 1_000
 _SAME: Final = frozenset({"", "7bit", "8bit", "binary"})
 _TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}", re.IGNORECASE | re.ASCII)
+_SUFFIX: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}\Z", re.ASCII)
 _QUOTED: Final = {'"': "%22", "\r": "%0D", "\n": "%0A"}
 """What cannot stand in a quoted name (WHATWG HTML §4.10.21.8)."""
 
@@ -89,7 +91,7 @@ class _Part:
         if b"filename" not in options:
             return name, _text(bytes(self.data))
         return name, {
-            "filename": _text(options[b"filename"]),
+            "filename": _nameless(_text(options[b"filename"])),
             "type": self.headers.get("content-type", "application/octet-stream"),
             "data": base64.b64encode(self.data).decode(),
         }
@@ -154,6 +156,11 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BodyError("a field of the form is not UTF-8") from error
+
+
+def _nameless(filename: str) -> str:
+    suffix = _SUFFIX.search(filename)
+    return f"file{suffix[0].lower()}" if suffix else "file"
 
 
 def _fields(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:

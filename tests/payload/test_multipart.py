@@ -22,7 +22,7 @@ TEXTS: Final = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAMES: Final = st.sampled_from(["model", "prompt", 'a"b', "é", "a;b", "a=b", "x y", "include[]"])
 FILES: Final = st.builds(
     lambda name, data: {"filename": name, "type": "audio/wav", "data": base64.b64encode(data).decode()},
-    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\%'), max_size=8),
+    st.sampled_from(["file", "file.wav", "file.mp3"]),
     st.binary(max_size=40) | st.sampled_from([b"\r\n--b--\r\n", b"--hoopguard", b"\r\n\r\n"]),
 )
 
@@ -70,9 +70,29 @@ def test_what_httpx_sends_is_read() -> None:
     assert FORM.parse(request.read(), request.headers["content-type"]) == {
         "model": "m",
         "include[]": ["a", "b"],
-        "file": {"filename": "a.wav", "type": "audio/wav", "data": base64.b64encode(b"RIFF\0").decode()},
-        "image[]": [{"filename": "b", "type": "image/png", "data": ""}],
+        "file": {"filename": "file.wav", "type": "audio/wav", "data": base64.b64encode(b"RIFF\0").decode()},
+        "image[]": [{"filename": "file", "type": "image/png", "data": ""}],
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("bob@example.com.wav", "file.wav"),
+        ("4111 1111 1111 1111.MP3", "file.mp3"),
+        ("Ann Miller", "file"),
+        ("x.4111111111111111", "file"),
+        ("call.4155550132", "file"),
+        ("a.b c", "file"),
+        ("", "file"),
+        (".ogg", "file.ogg"),
+        ("é.é", "file"),
+    ],
+)
+def test_a_files_name_is_not_passed_on(name: str, kept: str) -> None:
+    """Only what tells its format: the model does not need the rest."""
+    file = {"filename": name, "type": "audio/wav", "data": "AAAA"}
+    assert again({"file": file}) == {"file": {**file, "filename": kept}}
 
 
 def test_a_name_does_not_end_its_header() -> None:
