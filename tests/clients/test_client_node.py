@@ -5,10 +5,11 @@ from typing import Any
 import gathering
 import pytest
 from clientsite import ClientSite, Endpoint, without
-from nodeclient import ask
+from nodeclient import INSTALL_S, ask
 from questions import CHATS_OF_ONE_CHOICE, MESSAGES, RESPONSES
 
 pytest_plugins = ["clientfixtures"]
+pytestmark = pytest.mark.timeout(INSTALL_S)
 
 
 @pytest.mark.parametrize("body", CHATS_OF_ONE_CHOICE.values(), ids=CHATS_OF_ONE_CHOICE)
