@@ -53,8 +53,8 @@ class Masker:
         if not masks:
             return None
         rules, kept = build_rules(masks)
-        custom = (*policy.recognisers, *kept)
         entities = frozenset().union(*(rule.entities for rule in rules))
+        custom = (*policy.recognisers, *kept, *policy.masking.models(entities))
         detector = detector_for(entities, tuple(recogniser for recogniser in custom if recogniser.entity in entities))
         built = cls(rules, detector, max_held_chars=policy.gateway.max_held_chars, direction=direction)
         field_rules = build_field_rules(masks)

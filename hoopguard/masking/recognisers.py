@@ -25,6 +25,7 @@ from hoopguard.masking.scan import GuardedPattern
 from hoopguard.masking.secrets import SECRETS, SecretRecognizer
 from hoopguard.masking.wordlist import WordListRecognizer
 from hoopguard.policy.masking import Recogniser
+from hoopguard.policy.nlp import ModelRecogniser
 
 CUSTOM_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
 """Presidio's own default; the operator's patterns match whatever the case."""
@@ -176,6 +177,11 @@ def _unknown(entity: str, own: set[str]) -> str:
 
 
 def _custom(recogniser: Recogniser) -> Iterator[EntityRecognizer]:
+    if isinstance(recogniser, ModelRecogniser):
+        from hoopguard.masking.models import ModelEntityRecognizer
+
+        yield ModelEntityRecognizer(recogniser)
+        return
     if recogniser.deny_list_file:
         listed, context = recogniser.deny_list_file, recogniser.context
         yield WordListRecognizer(recogniser.entity, recogniser.name, listed, recogniser.score, context)
@@ -234,4 +240,6 @@ def pending_patterns(recognisers: Sequence[EntityRecognizer]) -> list[tuple[str,
             found.extend((pattern.regex, flags) for pattern in vars(recogniser)["patterns"])
         elif isinstance(recogniser, PhoneRecognizer):
             found.append((PENDING_PHONE, regex.IGNORECASE))
+        elif (pending := getattr(recogniser, "pending", None)) is not None:
+            found.append(pending)
     return found

@@ -106,9 +106,7 @@ class Mask(Table):
     @model_validator(mode="after")
     def _says_what(self) -> Self:
         if bool(self.entities) == bool(self.fields):
-            raise ValueError(
-                "expected either entities, wherever they stand, or fields, whatever stands in them"
-            )
+            raise ValueError("expected either entities, wherever they stand, or fields, whatever stands in them")
         return self
 
     @model_validator(mode="after")

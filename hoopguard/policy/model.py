@@ -15,6 +15,7 @@ from pydantic import (
 
 from hoopguard.policy.masking import Mask as Mask
 from hoopguard.policy.masking import Recogniser as Recogniser
+from hoopguard.policy.nlp import Masking
 from hoopguard.policy.routes import Api, check_route, routes_of
 from hoopguard.policy.table import Direction, Name, SomeWords, Table, Words
 from hoopguard.policy.values import (
@@ -249,6 +250,7 @@ class Policy(Table):
     connections: tuple[Connection, ...] = Field(alias="connection", min_length=1)
     guardrails: tuple[Guardrail, ...] = Field(alias="guardrail", default=())
     approvals: tuple[Approval, ...] = Field(alias="approval", default=())
+    masking: Masking = Masking()
     recognisers: tuple[Recogniser, ...] = Field(alias="recogniser", default=())
     masks: tuple[Mask, ...] = Field(alias="mask", default=())
     record: Record = Record()
