@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import streams
+from bench import detection, streams
 from bench.load import Result, chat_body, load
 from hoopguard.demo.issuer import DemoIssuer
 from hoopguard.demo.stack import GatewayProcess, free_port
@@ -199,6 +199,8 @@ def main() -> int:
             streams=arguments.streams,
             connections=arguments.connections,
         )
+    detection.report(arguments.rounds)
+    detection.report_holding()
     return 0
 
 

@@ -4,6 +4,7 @@ Stock is Presidio's own ``AnalyzerEngine`` and recognisers with the lightest pip
 working. What is found is compared too: a ratio between different results would say nothing.
 """
 
+import asyncio
 import random
 import statistics
 import time
@@ -183,5 +184,77 @@ def report(rounds: int = 5) -> None:
             print(f"  {case.name:42}{theirs:>13.2f}{mine:>14.2f}{ratio:>8.0f}×")
 
 
+STALLING = {
+    "plain prose": None,
+    "dots": ".",
+    "1.1.1.": "1.1.1.",
+    "a.a.a.": "a.a.a.",
+    "1/1/": "1/1/",
+    "numbers of an embedding": "0.0312, -0.2210, ",
+    "a table of contents": "Chapter ................ 12\n",
+}
+"""Texts that stock Presidio takes seconds or minutes for, and what they repeat."""
+
+
+def report_holding(chars: int = 100_000) -> None:
+    """Print for how long texts of a size keep everybody else on the event loop waiting at most."""
+    from hoopguard.masking.inspection import Inspection
+    from hoopguard.masking.scan import DetectionGaveUp
+    from hoopguard.policy.packs import PACKS
+
+    masker = _masker(PACKS["pack:pii"])
+    inspection = Inspection()
+    for ready in inspection.start([masker]):
+        ready.result()
+
+    async def hold(text: str) -> tuple[str, float, float]:
+        gaps: list[float] = []
+        ticking = asyncio.create_task(_tick(gaps))
+        await asyncio.sleep(0.05)
+        gaps.clear()
+        began = time.perf_counter()
+        try:
+            await inspection.run(
+                masker, lambda each: each.mask(text), principal="bench", unwanted=lambda: False, small=True
+            )
+            ended = "looked at"
+        except DetectionGaveUp:
+            ended = "refused"
+        took = time.perf_counter() - began
+        await asyncio.sleep(0.01)
+        ticking.cancel()
+        return ended, took, max(gaps)
+
+    print(f"\nTexts of {chars // 1000} KB: how they end, and for how long they hold the event loop at most")
+    for name, unit in STALLING.items():
+        text = prose(random.Random(9), chars) if unit is None else (unit * chars)[:chars] + " to a@b.co"
+        ended, took, held = asyncio.run(hold(text))
+        print(f"  {name:42}{ended:>13} {took:>9.2f} s{held * 1000:>9.1f} ms")
+    inspection.stop()
+
+
+async def _tick(gaps: list[float]) -> None:
+    before = time.perf_counter()
+    while True:
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        gaps.append(now - before)
+        before = now
+
+
+def _masker(entities: Sequence[str]) -> Any:
+    from hoopguard.masking.masker import Masker
+    from hoopguard.policy.model import Policy
+
+    policy = {
+        "version": 1,
+        "issuer": ({"name": "bench", "url": "http://localhost/idp", "audience": "hoopguard"},),
+        "connection": ({"name": "model", "upstream": "http://localhost:8000", "allow": ({"groups": ("*",)},)},),
+        "mask": ({"name": "all", "entities": entities},),
+    }
+    return Masker.build(Policy.model_validate(policy, strict=False), "model", "request")
+
+
 if __name__ == "__main__":
     report()
+    report_holding()
