@@ -56,10 +56,25 @@ def _chat(asked: Json) -> Reply:
             "logprobs": _logprobs(pieces(message["content"])) if asked.get("logprobs") else None,
             "finish_reason": _reason(message),
             "stop_reason": None,
+            **_token_ids(asked, "token_ids", message["content"] or ""),
         }
         for index, message in enumerate(messages)
     ]
-    return json_reply({**_head(asked, "chat.completion"), "choices": choices, "usage": USAGE})
+    whole = {**_head(asked, "chat.completion"), "choices": choices, "usage": USAGE}
+    return json_reply({**whole, **_prompt_again(asked)})
+
+
+def _prompt_again(asked: Json) -> Json:
+    """Return what vLLM says of the prompt if it is asked for: token ids, and tokens with their probabilities."""
+    prompt = json.dumps(asked["messages"])
+    if not asked.get("prompt_logprobs"):
+        return _token_ids(asked, "prompt_token_ids", prompt)
+    likely = [{"791": {"logprob": -0.125, "rank": 1, "decoded_token": piece}} for piece in pieces(prompt)]
+    return {**_token_ids(asked, "prompt_token_ids", prompt), "prompt_logprobs": [None, *likely]}
+
+
+def _token_ids(asked: Json, key: str, text: str) -> Json:
+    return {key: [791 + number for number, _ in enumerate(pieces(text))]} if asked.get("return_token_ids") else {}
 
 
 def _message(asked: Json, index: int) -> Json:
@@ -113,10 +128,12 @@ def _chat_chunks(asked: Json, messages: list[Json]) -> Iterator[Json]:
     wants_usage = (asked.get("stream_options") or {}).get("include_usage")
     head = _head(asked, "chat.completion.chunk") | ({"usage": None} if wants_usage else {})
     streams = [_deltas(asked, index, message) for index, message in enumerate(messages)]
+    again = _prompt_again(asked)
     for row in zip_longest(*streams):
         for choice in row:
             if choice is not None:
-                yield {**head, "choices": [choice]}
+                yield {**head, "choices": [choice], **again}
+                again = {}
     if wants_usage:
         yield {**head, "choices": [], "usage": USAGE}
 
@@ -128,7 +145,8 @@ def _deltas(asked: Json, index: int, message: Json) -> Iterator[Json]:
     yield choice({"role": "assistant", "content": ""})
     for key in ("reasoning_content", "content", "refusal"):
         for piece in pieces(message.get(key) or ""):
-            yield choice({key: piece}, None, _logprobs([piece]) if asked.get("logprobs") and key == "content" else None)
+            logprobs = _logprobs([piece]) if asked.get("logprobs") and key == "content" else None
+            yield {**choice({key: piece}, None, logprobs), **_token_ids(asked, "token_ids", piece)}
     for position, call in enumerate(message.get("tool_calls") or ()):
         begin = {**call, "index": position, "function": {**call["function"], "arguments": ""}}
         yield choice({"tool_calls": [begin]})

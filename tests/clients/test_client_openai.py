@@ -112,6 +112,32 @@ def test_tool_arguments_are_json_of_the_masked_values(site: ClientSite) -> None:
     assert [json.loads(call.function.arguments) for call in calls] == [masked(ARGUMENTS)] * 2
 
 
+EXTRAS: Final = {"return_token_ids": True, "prompt_logprobs": 1, "chat_template_kwargs": {"note": said("template")}}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_vllms_extras_say_nothing_again(site: ClientSite, streamed: bool) -> None:
+    """Token ids and the prompt's probabilities are taken out, whole and streamed; what else is asked for is masked."""
+
+    def ask(end: Endpoint) -> Any:
+        with sdk(end) as client:
+            answer: Any = client.chat.completions.create(**CHAT, stream=streamed, extra_body=EXTRAS)
+            if not streamed:
+                return told(answer)
+            chunks = [told(chunk) for chunk in answer]
+        extras = [chunk.get(key) for chunk in chunks for key in ("prompt_token_ids", "prompt_logprobs")]
+        extras += [choice.get("token_ids") for chunk in chunks for choice in chunk["choices"]]
+        return {**gathering.chat(chunks), "token_ids": [extra for extra in extras if extra]}
+
+    def hidden(answer: Any) -> Any:
+        if streamed:
+            assert answer["token_ids"]
+            return {**answer, "token_ids": []}
+        return without(answer, "token_ids", "prompt_token_ids", "prompt_logprobs")
+
+    site.compare("openai", ask, hidden)
+
+
 COMPLETIONS: Final[dict[str, dict[str, Any]]] = {"plain": {}, "echo": {"echo": True}, "logprobs": {"logprobs": 1}}
 
 
