@@ -10,6 +10,7 @@ _SPOKEN = {
     "audio": "audio",
     "video": "a video",
     "file": "a file",
+    "encrypted": "something encrypted, which only the model can read",
     "part": "a part of unknown kind, or one that says two things",
 }
 

@@ -8,8 +8,13 @@ from hoopguard.payload.fields import JSON_TEXT, SMALL, TEXT, Fields, Parts, Path
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Place, StreamShape, event_of
 from hoopguard.payload.sse import Event, FramingError
 
-_DELTAS: Final = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
-"""The texts that grow, and the delta that adds to each."""
+_DELTAS: Final = {
+    "text": "text_delta",
+    "thinking": "thinking_delta",
+    "partial_json": "input_json_delta",
+    "signature": "signature_delta",
+}
+"""The texts of a block, and the delta that adds to each; a signature comes in one piece, and a second is refused."""
 
 _DELTA: Final = Parts(
     "type",
@@ -57,7 +62,7 @@ class MessageStream(StreamShape):
         super().__init__(Fields({"": Parts("type", events, closed=False)}, VOCABULARY))
 
     def place(self, body: Body, path: Path) -> Place | None:
-        """Return the block's index and which of its texts it is; a signature or citation comes in one piece."""
+        """Return the block's index and which of its texts it is; a citation stands alone."""
         if len(path) != 2 or path[0] not in ("content_block", "delta") or path[1] not in _DELTAS:
             return None
         return (_index(body), path[1])

@@ -185,7 +185,7 @@ class Guardrail(Table):
     on: Direction = "request"
     words: Forbidden = ()
     patterns: tuple[PatternText, ...] = ()
-    unreadable: tuple[Literal["audio", "file", "image", "tokens", "video"], ...] = ()
+    unreadable: tuple[Literal["audio", "encrypted", "file", "image", "tokens", "video"], ...] = ()
     connections: Words = ()
     unless: Unless = Unless()
     action: Literal["block", "approve", "flag"]

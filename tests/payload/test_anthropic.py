@@ -241,6 +241,13 @@ def test_a_failed_stream_is_an_error_to_anthropics_own_package() -> None:
         gathered(out)
 
 
+def test_a_signature_comes_in_one_piece() -> None:
+    """What a second one added to it, nobody would have seen together."""
+    halves = ({"type": "signature_delta", "signature": half} for half in ("bob@", "example.com"))
+    with pytest.raises(FramingError):
+        streamed(STREAM, stream_of(*({"type": "content_block_delta", "index": 0, "delta": half} for half in halves)))
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -1,7 +1,7 @@
 """The coverage contract: what docs/formats.md says of every field of every format is what happens to it."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 from canaries import CANARIES, EMAIL, ESCAPED, MaskStage, bodies, leaks, masked, placed, stream_of, streamed
@@ -11,6 +11,7 @@ from hoopguard.payload.fields import Fields, Kind, Said, Strings
 from hoopguard.payload.formats import FORMATS
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import Event, FramingError
+from hoopguard.policy.model import Guardrail
 
 DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 TABLES: Final = {
@@ -92,3 +93,11 @@ def test_a_table_is_described_by_treatment() -> None:
     assert rows["messages.*.content.*[text].text"] == "text"
     assert rows["messages.*.tool_calls.*.function.arguments"] == "JSON inside a string"
     assert rows["model"] == "identifier"
+
+
+def test_a_rule_can_name_the_kinds_that_are_refused() -> None:
+    """A policy can let pass what nobody can look into, but for what is no content, or says two things."""
+    treatments = [row.treatment for fields in TABLES.values() for row in describe(fields)]
+    kinds = {treatment.rpartition("refused: ")[2] for treatment in treatments if "refused: " in treatment}
+    named = get_args(get_args(Guardrail.model_fields["unreadable"].annotation)[0])
+    assert kinds == {*named, "part", "binary data", "shared memory"}
