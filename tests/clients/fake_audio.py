@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
+from pathlib import Path
 from typing import Any, Final
 
 from fake import Fake, Json, Route, event_stream
@@ -30,7 +31,7 @@ class FakeAudio(Fake):
         return {("POST", "/v1/audio/transcriptions"): _heard}
 
     def read(self, request: Request) -> Json:
-        """Return the form's fields; a file as its name, type and bytes."""
+        """Return the form's fields; a file as its name's ending, its type and its bytes."""
         head = f"content-type: {request.header('content-type')}\r\n\r\n".encode()
         form = BytesParser(EmailMessage, policy=HTTP).parsebytes(head + request.body)
         return {str(part.get_param("name", header="content-disposition")): _field(part) for part in form.iter_parts()}
@@ -40,7 +41,8 @@ def _field(part: Any) -> Any:
     content: bytes = part.get_payload(decode=True)
     if part.get_filename() is None:
         return content.decode()
-    return {"name": part.get_filename(), "type": part.get_content_type(), "bytes": b64encode(content).decode()}
+    ending = Path(part.get_filename()).suffix
+    return {"ending": ending, "type": part.get_content_type(), "bytes": b64encode(content).decode()}
 
 
 def _heard(asked: Json) -> Reply:

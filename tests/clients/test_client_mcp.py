@@ -10,6 +10,7 @@ import pytest
 from clientsite import ClientSite, Endpoint, equal
 from mcp import ClientSession, types
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import McpError
 from pydantic import AnyUrl
 from speech import address, masked, said
 
@@ -90,21 +91,34 @@ def test_resources_and_prompts(site: ClientSite, kind: str) -> None:
     equal(through, masked(directly))
 
 
-@pytest.mark.parametrize(("key", "status"), [("", 403), ("nonsense", 401)])
-def test_a_refusal_ends_the_session(site: ClientSite, key: str, status: int) -> None:
-    """A forbidden call, or a stranger's first word, is the package's HTTP error; the tool is not called."""
+def test_a_forbidden_call_is_an_error_of_that_call(site: ClientSite) -> None:
+    """The package raises it where the tool was called, and the session goes on; the tool is not called."""
 
     async def ask(end: Endpoint) -> Any:
         async with session(end) as opened:
             await opened.initialize()
-            await opened.call_tool("find_customer", {"query": "a banana", "contact": {}})
+            with pytest.raises(McpError, match="Bananas must not be discussed") as caught:
+                await opened.call_tool("find_customer", {"query": "a banana", "contact": {}})
+            return caught.value.error.data, dumped(await opened.list_tools())
 
-    end = site.through("mcp")
+    data, tools = asyncio.run(ask(site.through("mcp")))
+    assert (data["code"], data["status"]) == ("hoopguard_blocked", 403)
+    assert tools["tools"]
+    assert not [body for body in site.models["mcp"].bodies() if body["method"] == "tools/call"]
+
+
+def test_a_stranger_gets_https_own_refusal(site: ClientSite) -> None:
+    """Without a token there is no session that could go on."""
+
+    async def ask(end: Endpoint) -> Any:
+        async with session(end) as opened:
+            await opened.initialize()
+
     with pytest.raises(ExceptionGroup) as caught:
-        asyncio.run(ask(Endpoint(end.url, key or end.key)))
+        asyncio.run(ask(Endpoint(site.through("mcp").url, "nonsense")))
     error: BaseException = caught.value
     while isinstance(error, BaseExceptionGroup):
         (error,) = error.exceptions
     assert isinstance(error, httpx.HTTPStatusError)
-    assert error.response.status_code == status
-    assert not [body for body in site.models["mcp"].bodies() if body["method"] == "tools/call"]
+    assert error.response.status_code == 401
+    assert not site.models["mcp"].bodies()

@@ -18,7 +18,7 @@ PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9Q
 RECORDING: Final = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(range(256))
 ASKED: Final[dict[str, Any]] = {
     "model": "whisper",
-    "file": ("call.wav", RECORDING, "audio/wav"),
+    "file": ("call-of-ada.wav", RECORDING, "audio/wav"),
     "prompt": said("prompt"),
 }
 
@@ -79,13 +79,16 @@ def test_a_recording_is_refused_unless_a_rule_lets_it_pass(site: ClientSite) -> 
 
 
 def test_a_recording_that_may_pass(site: ClientSite) -> None:
-    """Its bytes are the caller's, what is said beside it is masked, and so is what the model heard."""
+    """Its bytes are the caller's, its name is not told; what is said beside it and what the model heard is masked."""
 
     def ask(end: Endpoint) -> Any:
         with openai_sdk(end) as client:
             return told(client.audio.transcriptions.create(**ASKED))
 
     site.compare("audio", ask)
+    (request,) = site.models["audio"].seen
+    assert RECORDING in request.body
+    assert b"ada" not in request.body
 
 
 def test_a_streamed_transcript(site: ClientSite) -> None:
