@@ -70,7 +70,7 @@ class Inspection:
         return [lane.submit(partial(pool.start, detectors)) for lane, pool in lanes]
 
     def stop(self) -> None:
-        """End the workers, whatever they are doing."""
+        """End the workers for good, whatever they are doing; what would need one is refused from now on."""
         self._quick_pool.stop()
         self._dear_pool.stop()
 

@@ -51,6 +51,7 @@ class Worker:
         self._end: Callable[[], object] = _nothing
         self._known: WeakKeyDictionary[Detector, int] = WeakKeyDictionary()
         self._learned = 0
+        self._is_closed = False
 
     @property
     def pid(self) -> int | None:
@@ -66,6 +67,8 @@ class Worker:
         if self._is_ready():
             return
         self.stop()
+        if self._is_closed:
+            raise DetectionGaveUp("the gateway is ending")
         try:
             ours, theirs = socket.socketpair()
             with theirs:
@@ -88,6 +91,11 @@ class Worker:
         self._process = self._channel = None
         self._known.clear()
         self._learned = 0
+
+    def close(self) -> None:
+        """End the process, and start none any more."""
+        self._is_closed = True
+        self.stop()
 
     def learn(self, detector: Detector) -> None:
         """Have the process build a detector and warm it up, unless it has.
@@ -205,6 +213,6 @@ class WorkerPool:
                 self._idle.put(worker)
 
     def stop(self) -> None:
-        """End all processes; whoever waits for one of them is told that it failed."""
+        """End all processes for good; whoever waits for one of them is told that it failed."""
         for worker in self._workers:
-            worker.stop()
+            worker.close()

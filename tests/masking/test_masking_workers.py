@@ -199,7 +199,7 @@ def test_stopping_a_pool_ends_idle_and_busy_workers() -> None:
 
     def work() -> None:
         with pool.borrow() as worker, pytest.raises(DetectionGaveUp) as error:
-            worker.look(DETECTOR, ["a@b.co " * 400_000], 3_600, note_begun)
+            worker.look(DETECTOR, [STALLING], 3_600, note_begun)
         gave_up.append(str(error.value))
 
     thread = threading.Thread(target=work)
@@ -210,3 +210,5 @@ def test_stopping_a_pool_ends_idle_and_busy_workers() -> None:
     assert len(gave_up) == 1
     assert len(pids) == 2
     assert not [pid for pid in pids if is_alive(pid)]
+    with pool.borrow() as worker, pytest.raises(DetectionGaveUp, match="ending"):
+        worker.look(DETECTOR, ["a@b.co"], 30, wanted)
