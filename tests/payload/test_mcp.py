@@ -96,7 +96,7 @@ MESSAGES: Final[dict[str, dict[str, Any]]] = {
     ),
     "elicited": result(action="accept", content={"mail": SAID, "age": 40}),
     "completed": result(completion={"values": [SAID], "total": 1, "hasMore": False}),
-    "roots": result(roots=[{"uri": "file:///home/ann", "name": SAID}]),
+    "roots": result(roots=[{"uri": "file:///data/ann", "name": SAID}]),
     "task": result(
         task={
             "taskId": "t-1",
