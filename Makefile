@@ -1,12 +1,12 @@
 # Each target does its own set-up: nothing but a Python (3.12 to 3.14) and make is expected.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test lint bench certs lock clean
+.PHONY: help venv demo run test lint bench accuracy certs lock clean
 
 BIN := .venv/bin
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## make .venv with the locked packages (the others do this themselves)
 	@scripts/bootstrap
@@ -29,6 +29,9 @@ lint: venv ## style, types, the house's walls, and nothing committed that should
 
 bench: venv ## requests per second and latency: the model, bare mitmdump, hoopguard
 	@$(BIN)/python -m bench $(ARGS)
+
+accuracy: venv ## precision, recall and F2 of what masking finds, by entity; ARGS="--model FOLDER" for names
+	@$(BIN)/python -m bench.accuracy $(ARGS)
 
 certs: venv ## make the CA in certs/ unless there is one
 	@test -e certs/mitmproxy-ca.pem || $(BIN)/hoopguard certs init

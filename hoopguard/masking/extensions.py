@@ -1,6 +1,7 @@
-"""Recognisers for what Presidio's own miss: internal hosts in e-mail addresses, further cards, security codes."""
+"""Recognisers for what Presidio's own miss: internal hosts in e-mail addresses, short IPv6 addresses, cards."""
 
 from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -47,6 +48,31 @@ class FurtherCardRecognizer(CreditCardRecognizer):
         self.global_regex_flags = FLAGS
 
 
+class ShortIpRecognizer(PatternRecognizer):
+    """Finds the whole of an IPv6 address that is written with ``::``; Presidio's own often stops right there."""
+
+    need = "::"
+
+    def __init__(self) -> None:
+        """Take the pattern (RFC 4291 §2.2)."""
+        group = "[0-9A-Fa-f]{1,4}"
+        four = rf"(?:{group}:){{0,5}}[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}"
+        source = (
+            rf"(?<![0-9A-Za-z:.])(?:{group}(?::{group}){{0,6}})?::"
+            rf"(?:{four}|{group}(?::{group}){{0,6}})?(?:%[0-9A-Za-z]{{1,16}})?(?![0-9A-Za-z])"
+        )
+        patterns = [Pattern("shortened IPv6", source, 0.6)]
+        super().__init__("IP_ADDRESS", patterns=patterns, global_regex_flags=FLAGS)
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        """Drop what is no address, or has no digit and so is rather a program's ``a::b``."""
+        try:
+            IPv6Address(pattern_text)
+        except ValueError:
+            return False
+        return None if any(map(str.isdigit, pattern_text)) else False
+
+
 class SecurityCodeRecognizer(PatternRecognizer):
     """Finds a card's security code where it is called so."""
 
@@ -61,6 +87,10 @@ class SecurityCodeRecognizer(PatternRecognizer):
 
 
 EXTENSIONS: Final[Mapping[str, tuple[Callable[[], Any], ...]]] = MappingProxyType(
-    {"CREDIT_CARD": (FurtherCardRecognizer,), "EMAIL_ADDRESS": (InternalEmailRecognizer,)}
+    {
+        "CREDIT_CARD": (FurtherCardRecognizer,),
+        "EMAIL_ADDRESS": (InternalEmailRecognizer,),
+        "IP_ADDRESS": (ShortIpRecognizer,),
+    }
 )
 """What looks for some of Presidio's entities beside Presidio's own recognisers."""

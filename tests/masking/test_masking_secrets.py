@@ -156,10 +156,13 @@ def test_the_pack_of_secrets_is_what_there_is() -> None:
         ("x@local.8", "x@local.8"),
         ("2223 0031 2200 3222", "<CREDIT_CARD>"),
         ("2223003122003223", "2223003122003223"),
+        ("2001:db8::8a2e:370:7334, ok", "<IP_ADDRESS>, ok"),
+        ("at fe80::1%eth0: down", "at <IP_ADDRESS>: down"),
+        ("::ffff:10.1.2.3", "<IP_ADDRESS>"),
         ("6304-0000-0000-0000-000", "<CREDIT_CARD>"),
         ("6304000000000000001", "6304000000000000001"),
     ],
 )
-def test_internal_addresses_and_further_cards_are_found_beside_presidios(text: str, masked: str) -> None:
+def test_internal_and_short_addresses_and_further_cards_are_found_beside_presidios(text: str, masked: str) -> None:
     assert PII.mask(text).text == masked
     assert streamed(PII.stream(), list(text)) == masked
