@@ -19,6 +19,7 @@ from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import NOTHING, Written, parse_aside
 from hoopguard.payload.errors import error_headers, error_of
 from hoopguard.payload.fields import read_aside, replace
+from hoopguard.payload.formats import api_of
 from hoopguard.payload.streaming import AnswerStream, Channel
 from hoopguard.policy import PolicyHolder
 
@@ -337,7 +338,9 @@ def _api(flow: http.HTTPFlow, exchange: Exchange) -> str:
     """Return whose error objects the caller understands; where no route is known yet, the request's head tells."""
     if exchange.format is not None:
         return str(exchange.format.api)
-    return "anthropic" if "anthropic-version" in flow.request.headers else "openai"
+    if "anthropic-version" in flow.request.headers:
+        return "anthropic"
+    return api_of(flow.request.method, flow.request.path) or "openai"
 
 
 def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:

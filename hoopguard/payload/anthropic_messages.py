@@ -1,5 +1,6 @@
 """Anthropic's Messages API, as vLLM, llama.cpp, SGLang and others serve it too; and its count of tokens."""
 
+import re
 from typing import Any, Final
 
 from hoopguard.payload.anthropic_blocks import BLOCK, CACHE_CONTROL, TEXT_BLOCK, VOCABULARY
@@ -100,6 +101,12 @@ def check_request(body: Any) -> None:
     check_messages(body, _ROLES)
 
 
+_HEADERS: Final = {
+    "anthropic-version": re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
+    "anthropic-beta": re.compile(r"[a-z][a-z-]{0,60}-\d{4}-\d\d-\d\d(?:, ?[a-z][a-z-]{0,60}-\d{4}-\d\d-\d\d){0,15}"),
+}
+"""What a server goes by: a version by its date, and names of features that end in theirs."""
+
 FORMAT: Final = Format(
     name="messages",
     method="POST",
@@ -110,6 +117,7 @@ FORMAT: Final = Format(
     stream=STREAM,
     needs_model=True,
     check=check_request,
+    headers=_HEADERS,
 )
 COUNT_FORMAT: Final = Format(
     name="messages/count_tokens",
@@ -123,4 +131,5 @@ COUNT_FORMAT: Final = Format(
     ),
     needs_model=True,
     check=check_request,
+    headers=_HEADERS,
 )

@@ -22,7 +22,7 @@ from hoopguard.payload import (
 )
 from hoopguard.payload.wire import PLAIN, Format
 
-__all__ = ["FORMATS", "PLAIN", "Format", "find_format", "format_of"]
+__all__ = ["FORMATS", "PLAIN", "Format", "api_of", "find_format", "format_of"]
 
 FORMATS: Final[tuple[Format, ...]] = (
     openai_chat.FORMAT,
@@ -75,6 +75,14 @@ def format_of(route: str) -> Format:
         return named
     method, _, path = route.partition(" ")
     return Format(name=route, method=method, path=path)
+
+
+def api_of(method: str, path: str) -> str | None:
+    """Return whose API a path is, as far as it tells; a connection's name may stand before it, a query after it."""
+    bare = path.partition("?")[0]
+    after_name = bare[bare.find("/", 1) :] if bare.count("/") > 1 else bare
+    matching = (each.api for each in FORMATS for part in (bare, after_name) if each.matches(method, part))
+    return next(matching, None)
 
 
 def find_format(routes: tuple[str, ...], method: str, path: str) -> Format | None:

@@ -87,7 +87,7 @@ class StreamShape:
     def fail(self, message: str, about: Mapping[str, Any]) -> list[Event]:
         """Return the events that say the answer failed."""
         code, exchange = str(about.get("code", "hoopguard_stream_failed")), str(about.get("exchange", ""))
-        body = error_of(self.api, 502, code, message, exchange)
+        body = error_of(self.api, int(about.get("status", 502)), code, message, exchange)
         return [event_of(body, "error" if "error" in self.event_names else "")]
 
 
