@@ -388,7 +388,7 @@ def _unmasked(exchange: Exchange) -> Any:
     """Return the answer with the caller's own values where their placeholders stand."""
     stage, shown = exchange.unmasking, []
     for _, _, text in exchange.reading.texts:
-        channel = Channel((None, *text.path), text.kind)
+        channel = Channel((None, *text.path), text.kind, text.path)
         shown.append(stage.feed(channel, text.value) + stage.finish(channel))
     replace(exchange.reading, shown)
     return exchange.answer

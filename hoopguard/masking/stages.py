@@ -64,8 +64,7 @@ class MaskStage:
         stream = self._streams.get(channel)
         if stream is None:
             is_json = channel.kind is Kind.JSON_TEXT
-            # A text that stands in one event has its path for a name; what grows over many has one of its own.
-            masker = self._masker.at(channel.place[1:]) if channel.place[0] is None else self._masker
+            masker = self._masker.at(channel.path)
             begin = masker.json_stream if is_json else masker.stream
             stream = self._streams[channel] = begin(self._pace)
         return stream.feed(text)

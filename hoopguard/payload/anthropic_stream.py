@@ -67,6 +67,13 @@ class MessageStream(StreamShape):
             return None
         return (_index(body), path[1])
 
+    def told_at(self, body: Body, path: Path) -> Path:
+        """Return the place in the message's block."""
+        if path[0] not in ("content_block", "delta") or "index" not in body:
+            return path
+        key = "input" if path[1:] == ("partial_json",) else None
+        return ("content", _index(body), *(path[1:] if key is None else (key,)))
+
     def ended(self, body: Body) -> Collection[Group]:
         """Return the block that stops; a signature is the end of its thinking, and a message's end that of all."""
         kind, delta = body.get("type"), body.get("delta")

@@ -123,6 +123,21 @@ class ResponseStream(StreamShape):
             return (_group(name, body, body.get(_TOLD[name].at or "")),)
         return None
 
+    def told_at(self, body: Body, path: Path) -> Path:
+        """Return the place in the response's output."""
+        kind, _ = _split(body)
+        item, told = ("output", _number(body, "output_index")), _TOLD.get(kind)
+        if path[0] == "response":
+            return path[1:]
+        if path[0] == "item":
+            return (*item, *path[1:])
+        listed, at = ("summary", "summary_index") if "summary" in kind else ("content", "content_index")
+        if path[0] == "part":
+            return (*item, listed, _number(body, at), *path[1:])
+        if told is None or path not in (("delta",), (told.key,)):
+            return path
+        return (*item, listed, _number(body, at), told.key) if told.at else (*item, told.key)
+
     def ended(self, body: Body) -> Collection[Group]:
         """Return the text that is over, those of the part or item that is, or all."""
         kind, state = _split(body)
@@ -225,3 +240,9 @@ def _item_groups(body: Body) -> set[Group]:
     lists = [item.get(key) for key in ("content", "summary")] if isinstance(item, dict) else []
     most = max([1, *(len(parts) for parts in lists if isinstance(parts, list))])
     return {_group(name, body, index) for name in _TOLD for index in range(most)}
+
+
+def _number(body: Body, key: str) -> int:
+    """Return an index that an event says, 0 if it says none."""
+    number = body.get(key)
+    return number if type(number) is int else 0

@@ -24,6 +24,10 @@ class ChoiceStream(StreamShape):
         """Return the choice's index and the place in the choice."""
         return path[1:] if path[0] == "choices" and len(path) > 2 else None
 
+    def told_at(self, body: Body, path: Path) -> Path:
+        """Return the place in the choice's message."""
+        return (*path[:2], "message", *path[3:]) if path[0] == "choices" and path[2:3] == ("delta",) else path
+
     def ended(self, body: Body) -> Collection[Group]:
         """Return the choices that this event finishes."""
         choices = body.get("choices") or []

@@ -65,6 +65,10 @@ class StreamShape:
         """Return the channel to which the text at ``path`` belongs; None if it stands alone."""
         return None
 
+    def told_at(self, body: Body, path: Path) -> Path:
+        """Return where in a whole answer the text at ``path`` would stand; rules that name fields go by that."""
+        return path
+
     def ended(self, body: Body) -> Collection[Group]:
         """Return the groups whose texts end with this event."""
         return ()

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
-from hoopguard.payload.fields import Kind, read
+from hoopguard.payload.fields import Kind, Path, Text, read
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Parser, Place, StreamShape
 from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.strict_json import BodyError
@@ -22,10 +22,11 @@ _MAX_NAMES: Final = 4_096
 
 
 class Channel(NamedTuple):
-    """One text that grows over a stream: where it stands (its group first), and how it is read."""
+    """One text of a stream: its name (its group first), how it is read, and its path in a whole answer."""
 
     place: Place
     kind: Kind
+    path: Path = ()
 
 
 class Stage(Protocol):
@@ -71,6 +72,7 @@ class _Piece:
 class _Growing:
     """A channel that has begun; ``last`` is the latest event that had text of it."""
 
+    channel: Channel
     last: Body
     is_open: bool = True
 
@@ -91,7 +93,7 @@ class AnswerStream:
     ended: bool = False
     recorded: bytearray = field(default_factory=bytearray)
     _parser: Parser = field(init=False)
-    _growing: dict[Channel, _Growing] = field(default_factory=dict)
+    _growing: dict[tuple[Place, Kind], _Growing] = field(default_factory=dict)
     _finished: set[Group] = field(default_factory=set)
     _names: set[str] = field(default_factory=set)
     _last: Body = field(default_factory=dict)
@@ -147,7 +149,7 @@ class AnswerStream:
             return step()
         except StopStream as stop:
             self.ended = True
-            groups = dict.fromkeys(channel.place[0] for channel in self._growing) or {0: None}
+            groups = dict.fromkeys(place[0] for place, _ in self._growing) or {0: None}
             unfinished = [group for group in groups if group not in self._finished]
             return self._write(self.shape.stop(self._last, unfinished, stop.final))
 
@@ -182,27 +184,29 @@ class AnswerStream:
                 continue
             place = self.shape.place(body, text.path) if text.kind is not Kind.NUMBER else None
             if place is None:
-                piece = _Piece(node, key, Channel((None, *text.path), text.kind), over=True)
+                alone = Channel((None, *text.path), text.kind, self.shape.told_at(body, text.path))
+                piece = _Piece(node, key, alone, over=True)
                 value = self._feed(piece.channel, text.value) + self._finish(piece.channel)
             else:
-                piece = _Piece(node, key, self._grow(Channel(place, text.kind), body))
+                piece = _Piece(node, key, self._grow(place, text, body))
                 value = self._feed(piece.channel, text.value)
             if value != text.value:
                 node[key] = value
             pieces.append(piece)
         return pieces
 
-    def _grow(self, channel: Channel, body: Body) -> Channel:
-        growing = self._growing.get(channel)
+    def _grow(self, place: Place, text: Text, body: Body) -> Channel:
+        """Return the channel that a text goes on with, or begins."""
+        growing = self._growing.get((place, text.kind))
         if growing is None:
             if len(self._growing) >= _MAX_CHANNELS:
                 raise FramingError(f"the stream has more than {_MAX_CHANNELS} texts at once")
-            self._growing[channel] = _Growing(body)
+            channel = Channel(place, text.kind, self.shape.told_at(body, text.path))
+            growing = self._growing[place, text.kind] = _Growing(channel, body)
         elif not growing.is_open:
             raise FramingError("the stream goes on with a text that it had finished")
-        else:
-            growing.last = body
-        return channel
+        growing.last = body
+        return growing.channel
 
     def _check_names(self, names: Iterable[str]) -> None:
         """Show the stages the names that they have not seen yet."""
@@ -227,7 +231,7 @@ class AnswerStream:
         return rest
 
     def _open(self) -> list[Channel]:
-        return [channel for channel, growing in self._growing.items() if growing.is_open]
+        return [growing.channel for growing in self._growing.values() if growing.is_open]
 
     def _finish_groups(self, ended: Collection[Group], found: dict[Channel, _Piece]) -> bytes:
         """Let out what is held of every group that this event ends, before or in the event itself."""
@@ -239,17 +243,17 @@ class AnswerStream:
             if piece is None:
                 elsewhere.append(channel)
             else:
-                self._growing[channel].is_open = False
+                self._growing[channel[:2]].is_open = False
                 piece.over = True
                 piece.node[piece.key] += self._finish(channel)
-        self._finished |= set(ended) if ended is not EVERYTHING else {channel.place[0] for channel in self._growing}
+        self._finished |= set(ended) if ended is not EVERYTHING else {place[0] for place, _ in self._growing}
         return self._flush(elsewhere)
 
     def _flush(self, channels: list[Channel]) -> bytes:
         """Return, as events of our own, what is held of some channels, which end."""
         out = []
         for channel in channels:
-            growing = self._growing[channel]
+            growing = self._growing[channel[:2]]
             growing.is_open = False
             rest = self._finish(channel)
             last, growing.last = growing.last, {}
