@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from mitmproxy import connection, http
 
+from hoopguard.conversation import Conversation
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import NOTHING, Written, parse_aside
@@ -152,6 +153,9 @@ class Chain:
         exchange = self._begun(flow)
         if exchange.answered:
             return
+        if _opens_conversation(flow, exchange):
+            await self._converse(flow, exchange)
+            return
         try:
             _settle_form(flow, exchange)
         except Refused as refused:
@@ -164,6 +168,8 @@ class Chain:
     async def response(self, flow: http.HTTPFlow) -> None:
         """Walk a whole answer through the stations, or settle a stream that has ended."""
         exchange = self._begun(flow)
+        if exchange.conversation is not None:
+            return
         if not exchange.answered and exchange.relay is None:
             await self._read_answer(flow, exchange)
         if not exchange.answered and exchange.relay is None:
@@ -184,6 +190,18 @@ class Chain:
         exchange.finish("cancelled", f"the caller's connection ended: {message}")
         await self._settle(flow, exchange)
 
+    async def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Have what was heard in a conversation inspected; without one, nothing goes on."""
+        conversation: Conversation | None = self._begun(flow).conversation
+        if conversation is not None:
+            await conversation.hear(flow)
+
+    async def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """Settle a conversation that has ended."""
+        exchange = self._begun(flow)
+        exchange.finish("failed", "the conversation ended before it could begin")
+        await self._settle(flow, exchange)
+
     def refuse(self, flow: http.HTTPFlow, refused: Refused) -> None:
         """Answer the caller in their API's shape, instead of the model."""
         exchange = self._begun(flow)
@@ -191,6 +209,7 @@ class Chain:
         refused.__traceback__ = refused.__cause__ = refused.__context__ = None
         exchange.refusal = refused
         exchange.cleared = False
+        exchange.conversation = None
         exchange.finish(refused.outcome, f"{refused.code}: {refused.message}")
         self._answer_refusal(flow, exchange, refused)
 
@@ -246,7 +265,10 @@ class Chain:
             self.refuse(flow, _BUG)
             return
         flow.request.trailers = None
-        _put_body(flow.request, exchange.format.body.write(exchange.body) if exchange.body is not None else NOTHING)
+        says_nothing = exchange.body is None or exchange.format.live
+        _put_body(flow.request, NOTHING if says_nothing else exchange.format.body.write(exchange.body))
+        if exchange.format.live:
+            del flow.request.headers["content-length"]  # servers take a handshake that has one for something else
         exchange.cleared = True
 
     def _answer_gate(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
@@ -296,6 +318,31 @@ class Chain:
         exchange.facts["status"] = flow.response.status_code
         flow.response.stream = relay
 
+    async def _converse(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """Let a conversation begin if every station has seen that the model agreed to it."""
+        if flow.response is None:
+            return
+        answered = {name.lower(): value for name, value in flow.response.headers.items(multi=True)}
+        exchange.facts["streamed"] = True
+        await self._walk(flow, "responseheaders", self._stations[::-1])
+        if exchange.answered:
+            return
+        try:
+            headers = exchange.opening.answer_headers(answered)
+            if not all(exchange.stamped(name, "responseheaders") for name in ORDER):
+                raise _BUG
+            stations = {station.name: station for station in self._stations}
+            exchange.conversation = Conversation(exchange, stations, self._policy)
+        except Refused as refused:
+            self.refuse(flow, refused)
+        except Exception:  # noqa: BLE001 - fail closed
+            self._crashed(flow, exchange, "conversation")
+        else:
+            headers["hoopguard-exchange"] = exchange.id
+            flow.response.headers = http.Headers([(name.encode(), text.encode()) for name, text in headers.items()])
+            flow.response.reason = "Switching Protocols"
+            exchange.facts["status"] = 101
+
     async def _settle(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Have the outcome recorded; an answer whose outcome cannot be recorded does not go out."""
         if exchange.settled:
@@ -341,6 +388,11 @@ def _api(flow: http.HTTPFlow, exchange: Exchange) -> str:
     if "anthropic-version" in flow.request.headers:
         return "anthropic"
     return api_of(flow.request.method, flow.request.path) or "openai"
+
+
+def _opens_conversation(flow: http.HTTPFlow, exchange: Exchange) -> bool:
+    """Tell whether the model agreed to the WebSocket that the caller asked for."""
+    return exchange.opening is not None and flow.response is not None and flow.response.status_code == 101
 
 
 def _settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:

@@ -60,13 +60,14 @@ class Relay(Protocol):
 class Exchange:
     """One request and its answer; shared by all stations, and the only thing they share.
 
-    Beside the ``facts``, which are recorded, it carries what lives only while the request does: the
-    ``policy`` it began under, its ``principal``, ``target``, ``connection`` and wire ``format``; the parsed
-    request ``body`` and ``answer``, and the ``reading`` of the one at hand; the ``stages`` that a streamed answer
-    passes, and the ``relay`` that moves it; ``drop_repeats`` when what says a text again (log probabilities) must
-    go; ``unmasking``, which gives the caller back what was hidden for them; ``sent``, the bytes of a stream as they
-    are recorded; ``unseen``, the kinds of content (images, audio) that a rule lets pass though nobody can look into
-    them; ``matched``, the texts that rules matched; ``redact``, which hides personal data in a text shown to others;
+    Beside the ``facts``, which are recorded, it carries what lives only while the request does: the ``policy`` it
+    began under, its ``principal``, ``target``, ``connection`` and wire ``format``; the parsed request ``body`` and
+    ``answer``, and the ``reading`` of the one at hand; the ``stages`` that a streamed answer passes, and the
+    ``relay`` that moves it; ``drop_repeats`` when what says a text again (log probabilities) must go;
+    ``unmasking``, which gives the caller back what was hidden for them; ``sent``, the bytes of a stream as they are
+    recorded; ``unseen``, the kinds of content (images, audio) that a rule lets pass though nobody can look into
+    them; ``opening``, the handshake of a caller who opens a WebSocket, and ``conversation``, what is said on it;
+    ``matched``, the texts that rules matched; ``redact``, which hides personal data in a text shown to others;
     ``refusal``, what the caller is told. ``cleared`` is set by the gate alone: without it nothing is sent to the
     model. ``settled`` once the outcome is recorded.
     """
@@ -77,10 +78,12 @@ class Exchange:
         "body",
         "cleared",
         "connection",
+        "conversation",
         "drop_repeats",
         "facts",
         "format",
         "matched",
+        "opening",
         "policy",
         "principal",
         "reading",
@@ -125,6 +128,8 @@ class Exchange:
         self.unmasking: Any = None
         self.stages: list[Any] = []
         self.relay: Relay | None = None
+        self.opening: Any = None
+        self.conversation: Any = None
         self.matched: list[str] = []
         self.redact: Callable[[str], str] | None = None
         self.sent: bytearray | None = None

@@ -28,8 +28,11 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHook
 from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.websocket import WebsocketEndHook
+from mitmproxy.websocket import WebSocketData
 
 from hoopguard.chain import Chain
+from hoopguard.conversation_layer import ConversationLayer
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload.errors import error_body, error_headers
 
@@ -153,6 +156,9 @@ class GuardedStream(HttpStream):
             return False
         ok = yield from super().make_server_connection()
         self.heard_at = time.monotonic()
+        if ok and exchange is not None and exchange.opening is not None and self.context.server.alpn == b"h2":
+            yield from self._answer(_cannot_upgrade())
+            return False
         return ok
 
     def state_wait_for_response_headers(self, event: HttpEvent) -> Commands:
@@ -178,6 +184,26 @@ class GuardedStream(HttpStream):
         if isinstance(event, ResponseData) and not self.over and relay is not None and relay.over:
             yield from self._stop_model("the stream is over")
             yield from self._send(already_streamed=True)
+
+    def send_response(self, already_streamed: bool = False) -> Commands:
+        """Answer the caller; a conversation that they did not wait for has an outcome, too."""
+        yield from super().send_response(already_streamed)
+        exchange = self._exchange()
+        if exchange is not None and exchange.conversation is not None and self.child_layer is None:
+            yield WebsocketEndHook(self.flow)
+
+    def flow_done(self) -> Commands:
+        """Be done with the request, or begin the conversation that it has opened."""
+        exchange = self._exchange()
+        if exchange is None or exchange.conversation is None:
+            yield from super().flow_done()
+            return
+        self.heard_at = None
+        self.flow.websocket = WebSocketData()
+        self.child_layer = ConversationLayer(self.context, self.flow, exchange.conversation)
+        self._handle_event = self.passthrough
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         """Tell the caller of the model's failure as their API does, or end the stream as it does."""
@@ -276,6 +302,11 @@ class GuardedStream(HttpStream):
 
 def _uncleared() -> Refused:
     return Refused(503, "hoopguard_failed", "The gateway did not clear this request; nothing was sent.", "failed")
+
+
+def _cannot_upgrade() -> Refused:
+    message = "The model server speaks HTTP/2, over which this WebSocket cannot be opened."
+    return Refused(502, "hoopguard_bad_answer", message, "failed")
 
 
 def _model_failed(message: str) -> Refused:

@@ -32,7 +32,7 @@ class Guardrail:
         exchange = Exchange.of(flow)
         if (unreadable := self._unreadable(exchange, "request")) is not None:
             raise Refused(400, "hoopguard_uninspectable", f"The request cannot be inspected: {unreadable}.")
-        size = len(flow.request.raw_content or b"")
+        size = max(len(flow.request.raw_content or b""), exchange.reading.chars)
         await self._judge(exchange, "request", size)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -5,12 +5,14 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.identity.credentials import CREDENTIAL_HEADERS, find_credential
+from hoopguard.identity.opening import OPENING_HEADERS, read_opening, token_of
 from hoopguard.identity.permissions import permit
 from hoopguard.identity.principal import Principal
 from hoopguard.identity.routing import Target, by_host, find_target, split_host
@@ -18,13 +20,13 @@ from hoopguard.identity.verify import IssuerUnavailable, TokenRejected, TokenVer
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import parse_aside
 from hoopguard.payload.coding import BodyTooLarge
-from hoopguard.payload.fields import Uninspectable, read_aside
+from hoopguard.payload.fields import LABEL, Fields, Uninspectable, read_aside
 from hoopguard.payload.formats import Format
 from hoopguard.policy import LoadedPolicy, PolicyHolder
 
 _log = logging.getLogger(__name__)
 
-_SINGLE_HEADERS: Final = frozenset({*CREDENTIAL_HEADERS, "host", "content-encoding", "content-type"})
+_SINGLE_HEADERS: Final = frozenset({*CREDENTIAL_HEADERS, *OPENING_HEADERS, "host", "content-encoding", "content-type"})
 """Headers that decide something, and so may not stand there twice."""
 
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -35,6 +37,8 @@ _RESPONSE_HEADERS: Final = frozenset(
 )
 """What a caller gets of the model's headers."""
 
+_OPENED: Final = Fields({"model": LABEL})
+"""What a WebSocket is opened with."""
 _MODEL: Final = re.compile(r"[A-Za-z0-9_.:/+-]{0,256}", re.ASCII)
 _BREAKS: Final = re.compile(rb"[\r\n\0]")
 _TUNNEL_PORTS: Final = frozenset({443})
@@ -54,6 +58,7 @@ class Identity:
         self._verifier = TokenVerifier(policy.current.policy.issuers)
         self._verifier_of = policy.current.digest
         self._tunnels: dict[str, tuple[str, str]] = {}
+        self._speaking: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
 
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         """Open a tunnel for a known caller to a listed host; what is in it is looked at request by request."""
@@ -76,31 +81,31 @@ class Identity:
         headers = _lowered(flow.request.headers)
         tunnel = self._tunnels.get(flow.client_conn.id)
         token = tunnel[1] if tunnel else find_credential(headers)
+        token = token_of(headers) if token is None else token
         forward = not isinstance(flow.client_conn.proxy_mode, ReverseMode)
         missing = 407 if forward and not tunnel else 401
         principal = await self._authenticate(loaded, token, missing)
         exchange.principal = principal
         exchange.facts["principal"] = principal.facts()
-        _refuse_upgrades(headers)
-        host, default = _named_host(flow, tunnel), _listener_upstream(flow)
-        target = find_target(loaded.policy.connections, flow.request.method, flow.request.path, host, default)
-        exchange.target = target
+        exchange.target = target = _target(flow, loaded, tunnel, headers)
         exchange.connection, exchange.format = target.connection, target.format
         exchange.facts["connection"] = target.connection.name
         exchange.facts["route"] = target.format.name
         allowed = permit(target.connection, principal, target.format.name, None)
         if not allowed.allowed:
             raise Refused(403, "hoopguard_not_permitted", allowed.reason)
+        if target.format.live:
+            exchange.opening = read_opening(headers, flow.request.http_version)
+            self._speaking[flow] = token or ""
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Read the body as its route demands, check the model, and put the connection's credential in."""
         exchange = Exchange.of(flow)
         try:
             exchange.body = await _body(flow, exchange)
-            model = exchange.format.model(exchange.body, exchange.target.route_path)
-            exchange.reading = await read_aside(
-                exchange.body, exchange.format.request, len(flow.request.raw_content or b"")
-            )
+            model = exchange.target.model or exchange.format.model(exchange.body, exchange.target.route_path)
+            fields = _OPENED if exchange.format.live else exchange.format.request
+            exchange.reading = await read_aside(exchange.body, fields, len(flow.request.raw_content or b""))
         except BodyTooLarge as error:
             raise Refused(413, "hoopguard_body_too_large", f"{error}.") from error
         except Uninspectable as error:
@@ -112,6 +117,12 @@ class Identity:
         if not allowed.allowed:
             raise Refused(403, "hoopguard_not_permitted", allowed.reason)
         _readdress(flow, exchange.target, exchange.id)
+        if exchange.opening is not None:
+            flow.request.headers.update(exchange.opening.request_headers())
+
+    async def message(self, flow: http.HTTPFlow) -> None:
+        """See at each message of a conversation, whoever sends it, that its caller's token still holds."""
+        await self._authenticate(Exchange.of(flow).policy, self._speaking[flow], 401)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Let only those of the model's headers out that say something of the answer's form."""
@@ -154,7 +165,7 @@ async def _body(flow: http.HTTPFlow, exchange: Exchange) -> object:
     if not exchange.format.has_body:
         if raw:
             raise strict_json.BodyError("this route takes no body")
-        return None
+        return {"model": exchange.target.model} if exchange.format.live else None
     kind, media = exchange.format.body, flow.request.headers.get("content-type", "")
     if not kind.takes(media):
         raise strict_json.BodyError(f"the content type has to be {kind.media}")
@@ -183,6 +194,21 @@ def _lowered(headers: http.Headers) -> Mapping[str, str]:
 def _refuse_upgrades(headers: Mapping[str, str]) -> None:
     if "upgrade" in headers:
         raise Refused(403, "hoopguard_upgrade_refused", "Changing the protocol (Upgrade) is not allowed here.")
+
+
+def _target(
+    flow: http.HTTPFlow, loaded: LoadedPolicy, tunnel: tuple[str, str] | None, headers: Mapping[str, str]
+) -> Target:
+    """Return where a request goes; only to a live route may it change the protocol."""
+    try:
+        host, default = _named_host(flow, tunnel), _listener_upstream(flow)
+        target = find_target(loaded.policy.connections, flow.request.method, flow.request.path, host, default)
+    except Refused:
+        _refuse_upgrades(headers)
+        raise
+    if not target.format.live:
+        _refuse_upgrades(headers)
+    return target
 
 
 def _named_host(flow: http.HTTPFlow, tunnel: tuple[str, str] | None) -> str:

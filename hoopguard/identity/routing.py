@@ -4,14 +4,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from hoopguard.exchange import Refused
+from hoopguard.payload.fields import is_label
 from hoopguard.payload.formats import Format, find_format
 from hoopguard.policy.model import Connection
 
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_NAMES_MODEL: Final = re.compile(r"model=([^&;#=]{1,512})", re.ASCII)
+_ESCAPED: Final = re.compile(r"(?:[A-Za-z0-9_.:/-]|%2[BFDEbfde]|%3[Aa]|%5[Ff])+", re.ASCII)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -19,7 +22,8 @@ _PORTS: Final = {"http": 80, "https": 443}
 class Target:
     """Where a request goes: its connection, the wire format of its route, and the upstream's address.
 
-    ``route_path`` is the path as the format knows it; ``path`` has the upstream's own before it.
+    ``route_path`` is the path as the format knows it; ``path`` has the upstream's own before it. ``model`` is the one
+    that a live route's query names.
     """
 
     connection: Connection
@@ -29,6 +33,7 @@ class Target:
     port: int
     path: str
     route_path: str
+    model: str | None = None
 
     @property
     def authority(self) -> str:
@@ -66,8 +71,9 @@ def find_target(
         Refused: the policy lists no such connection or route.
     """
     bare, _, query = path.partition("?")
-    if query or not _PATH.fullmatch(bare) or "//" in bare or "/." in bare:
-        raise Refused(403, "hoopguard_route_not_listed", "Paths with a query or unusual characters are not listed.")
+    named = _NAMES_MODEL.fullmatch(query)
+    if (query and not named) or not _PATH.fullmatch(bare) or "//" in bare or "/." in bare:
+        raise _unusual()
     connection, rest = _find_connection(connections, bare, host, default)
     if connection is None:
         known = ", ".join(f"/{each.name}" for each in connections)
@@ -79,9 +85,25 @@ def find_target(
         # Neither method nor path is repeated: this message is recorded, and a caller can put anything there.
         message = f"This method and path are not a listed route of {connection.name!r}; listed: {listed}."
         raise Refused(403, "hoopguard_route_not_listed", message)
+    if named and not wire.live:
+        raise _unusual()
+    model = _model(named[1]) if named else None
+    asked = f"?model={quote(model, safe='')}" if model is not None else ""
     scheme, upstream_host, port = upstream_address(connection)
     base = urlsplit(connection.upstream).path.rstrip("/")
-    return Target(connection, wire, scheme, upstream_host, port, base + rest, rest)
+    return Target(connection, wire, scheme, upstream_host, port, base + rest + asked, rest, model)
+
+
+def _model(written: str) -> str:
+    """Return the model that a query names, read in the one way in which all servers read it."""
+    model = unquote(written, errors="strict") if _ESCAPED.fullmatch(written) else ""
+    if not is_label(model):
+        raise _unusual()
+    return model
+
+
+def _unusual() -> Refused:
+    return Refused(403, "hoopguard_route_not_listed", "Paths with a query or unusual characters are not listed.")
 
 
 def _find_connection(

@@ -94,6 +94,11 @@ class Masking:
             message = "The model's answer could not be inspected for personal data in the time allowed."
             raise Refused(502, "hoopguard_uninspectable", message, "failed") from error
 
+    def message(self, flow: http.HTTPFlow) -> None:
+        """Offer to put back what has been hidden since a conversation began, too."""
+        exchange = Exchange.of(flow)
+        exchange.unmasking = self._unmasking(exchange)
+
     async def _mask(self, masker: Masker, flow: http.HTTPFlow, reading: Reading, direction: Direction) -> None:
         """Mask a body, wherever there is time for it."""
         exchange = Exchange.of(flow)

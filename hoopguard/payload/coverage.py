@@ -129,8 +129,9 @@ def document() -> str:
 def _section(format_: Format, shown: Shown) -> str:
     lines = [f"## `{format_.name}`", "", f"`{format_.method} {format_.path}`, API `{format_.api}`", ""]
     parts: Shown = {}
-    if format_.has_body:
-        lines += _table("request", format_.request, format_.name, shown, parts)
+    if format_.has_body or format_.live:
+        title = "message of the caller's" if format_.live else "request"
+        lines += _table(title, format_.request, format_.name, shown, parts)
     lines += _table("answer", format_.answer, format_.name, shown, parts)
     if format_.stream is not None and format_.stream.fields is not format_.answer:
         lines += _table(

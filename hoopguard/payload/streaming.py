@@ -135,6 +135,11 @@ class AnswerStream:
         self.recorded.clear()
         return recorded
 
+    def forget_finished(self) -> None:
+        """Forget the texts that have ended, for a conversation that goes on and on; they may begin anew."""
+        self._growing = {channel: growing for channel, growing in self._growing.items() if growing.is_open}
+        self._finished.clear()
+
     def _run(self, events: list[Event]) -> bytes:
         out = []
         for event in events:

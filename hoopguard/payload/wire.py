@@ -24,7 +24,8 @@ class Format:
     ``body`` and ``answer_body`` say how bytes become what the tables speak of; ``batches`` that a body may also be a
     list of what it else is; ``accept`` what a server is told that can be read; ``headers`` which ones are the API's
     own, and pass both ways if they look like that; ``refusal`` says how a refusal of a body is told, from the body, the
-    status and the API's error object, where the API has a way of its own.
+    status and the API's error object, where the API has a way of its own. A ``live`` route is a WebSocket: ``request``
+    is then what a message of the caller's holds, and ``stream`` what the model's do.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Format:
     accept: str = ""
     headers: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     refusal: Callable[[Any, int, dict[str, Any]], tuple[int, Any]] | None = None
+    live: bool = False
 
     @property
     def has_body(self) -> bool:

@@ -28,6 +28,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "completions": Route("POST", "/v1/completions", "openai"),
     "models": Route("GET", "/v1/models", "openai"),
     "responses": Route("POST", "/v1/responses", "openai"),
+    "realtime": Route("GET", "/v1/realtime", "openai"),
     "messages": Route("POST", "/v1/messages", "anthropic"),
     "messages/count_tokens": Route("POST", "/v1/messages/count_tokens", "anthropic"),
     "embeddings": Route("POST", "/v1/embeddings", "openai"),

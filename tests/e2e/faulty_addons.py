@@ -22,7 +22,7 @@ KINDS: dict[str, type[BaseException]] = {
     "SystemExit": SystemExit,
     "TimeoutError": TimeoutError,
 }
-HOOKS = ("requestheaders", "request", "responseheaders", "response", "settle")
+HOOKS = ("requestheaders", "request", "responseheaders", "response", "settle", "message")
 
 
 def load(loader: Loader) -> None:
