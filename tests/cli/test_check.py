@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hoopguard.policy.routes import routes_of
+
 HOOPGUARD = str(Path(sys.executable).parent / "hoopguard")
 SECRET = "sk-5up3r-s3cr3t-va1ue"
 POLICY = f"""
@@ -83,7 +85,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
             "name": "llama",
             "upstream": "http://127.0.0.1:8000",
             "hosts": ["llama.example.com"],
-            "routes": ["chat/completions", "completions", "models"],
+            "routes": list(routes_of("openai")),
         }
     ]
     assert (report["guardrails"], report["approvals"], report["masks"]) == (["codenames"], ["owners"], ["personal"])
