@@ -1,5 +1,6 @@
 """All wire formats, by the names that the policy gives their routes."""
 
+import re
 from typing import Final
 
 from hoopguard.payload import (
@@ -67,6 +68,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     mcp.END,
 )
 
+_AFTER_A_NAME: Final = re.compile(r"/[A-Za-z0-9][A-Za-z0-9_-]*(/.+)", re.ASCII)
 _NAMED: Final = {format_.name: format_ for format_ in FORMATS}
 
 
@@ -82,9 +84,9 @@ def format_of(route: str) -> Format:
 def api_of(method: str, path: str) -> str | None:
     """Return whose API a path is, as far as it tells; a connection's name may stand before it, a query after it."""
     bare = path.partition("?")[0]
-    after_name = bare[bare.find("/", 1) :] if bare.count("/") > 1 else bare
-    matching = (each.api for each in FORMATS for part in (bare, after_name) if each.matches(method, part))
-    return next(matching, None)
+    named = _AFTER_A_NAME.fullmatch(bare)
+    parts = (bare,) if named is None else (bare, named[1])
+    return next((each.api for part in parts for each in FORMATS if each.matches(method, part)), None)
 
 
 def find_format(routes: tuple[str, ...], method: str, path: str) -> Format | None:

@@ -17,6 +17,8 @@ from hoopguard.payload.formats import api_of
         ("POST", "/triton/v2/models/bert/infer", "kserve"),
         ("POST", "/generate_stream", "tgi"),
         ("POST", "/mcp", "mcp"),
+        ("POST", "/v1/completions", "openai"),
+        ("POST", "/v1\\chat/completions", None),
         ("GET", "/metrics", None),
         ("GET", "/", None),
         ("GET", "", None),
