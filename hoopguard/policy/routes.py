@@ -68,9 +68,13 @@ ROUTES: Final[Mapping[str, Route]] = {
 _PLAIN: Final = re.compile(r"(GET|POST) (/[A-Za-z0-9._~/-]+)", re.ASCII)
 
 
+ONLY_BY_NAME: Final = frozenset({"realtime"})
+"""Routes that a connection has only if its policy names them: a conversation lives long, and leaves HTTP behind."""
+
+
 def routes_of(api: str) -> tuple[str, ...]:
-    """Return the names of an API's routes; ``auto`` has them all."""
-    return tuple(name for name, route in ROUTES.items() if api in ("auto", route.api))
+    """Return the names of an API's routes; ``auto`` has them all, but for those that have to be named."""
+    return tuple(name for name, route in ROUTES.items() if api in ("auto", route.api) and name not in ONLY_BY_NAME)
 
 
 def check_route(route: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from hoopguard.payload.formats import FORMATS
 from hoopguard.policy.model import Connection
-from hoopguard.policy.routes import ROUTES, Api, check_route, routes_of
+from hoopguard.policy.routes import ONLY_BY_NAME, ROUTES, Api, check_route, routes_of
 
 
 def connection(**more: Any) -> Connection:
@@ -31,7 +31,8 @@ def test_two_routes_are_never_one_address() -> None:
 
 def test_every_api_has_routes_and_auto_has_them_all() -> None:
     """No value of ``api`` leaves a connection without routes, and no route is of an API that cannot be named."""
-    assert routes_of("auto") == tuple(ROUTES)
+    assert {*routes_of("auto"), *ONLY_BY_NAME} == set(ROUTES)
+    assert ONLY_BY_NAME.isdisjoint(routes_of("auto"))
     assert {route.api for route in ROUTES.values()} == {*get_args(Api)} - {"auto"}
 
 
