@@ -183,6 +183,5 @@ def _line(exchange: Exchange) -> str:
     facts = exchange.facts
     who = exchange.principal.id if exchange.principal else "-"
     line = f"{exchange.id} {who} {facts['connection'] or '-'} {facts['route'] or '-'} {facts['model'] or '-'}"
-    return "".join(
-        c if c.isprintable() else "?" for c in f"{line}: {facts['outcome']} {facts['status']} {facts['reason']}"
-    )
+    line = f"{line}: {facts['outcome']} {facts['status']} {facts['reason']}"
+    return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
