@@ -23,6 +23,8 @@ _BUSY_S: Final = 0.05
 _CROWDED_S: Final = 1.0
 _MOST_LOAD_S: Final = 2.0
 
+_SHORT_S: Final = 0.0003
+
 Clock = Callable[[], float]
 
 
@@ -62,12 +64,44 @@ class Load:
         return Load(self._clock)
 
 
-class Pace:
-    """What the texts of one exchange may take of the event loop."""
+class WorkClock:
+    """Seconds of work in a turn: as the wall clock has it while the turn is short, then as the processor has it.
 
-    def __init__(self, load: Load | None = None, *, cpu: Clock = time.thread_time) -> None:
-        self.load = Load() if load is None else load
+    What is short is not worth the ten times dearer look at the processor's clock; what is long may only have waited.
+    """
+
+    __slots__ = ("_began", "_cpu", "_cpu_from", "_short", "_wall")
+
+    def __init__(self, wall: Clock = time.monotonic, cpu: Clock = time.thread_time) -> None:
+        self._wall = wall
         self._cpu = cpu
+        self._began = wall()
+        self._short = 0.0
+        self._cpu_from: float | None = None
+
+    def start(self) -> None:
+        """Begin a turn."""
+        self._began = self._wall()
+        self._cpu_from = None
+
+    def __call__(self) -> float:
+        """Return the seconds since the turn began, those of waiting not counted once it is long."""
+        if self._cpu_from is not None:
+            return self._short + self._cpu() - self._cpu_from
+        elapsed = self._wall() - self._began
+        if elapsed >= _SHORT_S:
+            self._short, self._cpu_from = elapsed, self._cpu()
+        return elapsed
+
+
+class Pace:
+    """What the texts of one exchange may take of the event loop; ``cpu`` is another clock to go by."""
+
+    def __init__(self, load: Load | None = None, *, cpu: Clock | None = None) -> None:
+        self.load = Load() if load is None else load
+        work = WorkClock()
+        self._work = work if cpu is None else None
+        self._cpu: Clock = work if cpu is None else cpu
         self._debt = Load() if load is None else load.like()
         self._budget: Budget | None = None
 
@@ -86,6 +120,8 @@ class Pace:
 
     def begin(self) -> tuple[Budget, float]:
         """Begin a turn: return its budget, and the time on its clock."""
+        if self._work is not None:
+            self._work.start()
         self._budget = Budget(_TURN_IF_CROWDED_S if self.load.crowded else _TURN_S, self._cpu)
         return self._budget, self._cpu()
 

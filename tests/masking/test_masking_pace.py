@@ -3,7 +3,7 @@
 import pytest
 
 from hoopguard.masking.detector import DetectionGaveUp
-from hoopguard.masking.pace import Load, Pace
+from hoopguard.masking.pace import Load, Pace, WorkClock
 
 
 class Clock:
@@ -97,3 +97,26 @@ def test_what_a_refused_turn_took_counts_as_well() -> None:
     with pytest.raises(DetectionGaveUp):
         fail()
     assert load.crowded
+
+
+def test_a_short_turn_asks_the_processor_nothing() -> None:
+    wall = iter([0.0, 1.0, 1.0001, 1.0002])
+    clock = WorkClock(lambda: next(wall), cpu=lambda: pytest.fail("it was asked"))
+    clock.start()
+    assert [clock(), clock()] == pytest.approx([0.0001, 0.0002])
+
+
+def test_a_long_turn_is_not_charged_for_waiting() -> None:
+    wall, cpu = iter([0.0, 0.0, 0.01]), iter([5.0, 5.25, 5.5])
+    clock = WorkClock(lambda: next(wall), lambda: next(cpu))
+    clock.start()
+    assert [clock(), clock(), clock()] == pytest.approx([0.01, 0.26, 0.51])
+
+
+def test_every_turn_begins_anew() -> None:
+    wall, cpu = iter([0.0, 0.0, 0.01, 9.0, 9.0001]), iter([5.0])
+    clock = WorkClock(lambda: next(wall), lambda: next(cpu))
+    clock.start()
+    clock()
+    clock.start()
+    assert clock() == pytest.approx(0.0001)
