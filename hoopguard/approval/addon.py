@@ -15,7 +15,6 @@ from hoopguard.approval.digest import request_digest
 from hoopguard.approval.service import Approvals
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import strict_json
-from hoopguard.payload.fields import texts
 from hoopguard.policy import Policy
 from hoopguard.store import Store, StoreError
 from hoopguard.store.records import Approval as Asked
@@ -152,7 +151,7 @@ def _preview(exchange: Exchange) -> str:
     The service cuts it where it gets too long, and says by how much.
     """
     redact = exchange.redact or str
-    rest = [text.value for text in reversed(list(texts(exchange.body, exchange.format.request)))]
+    rest = [text.value for _, _, text in reversed(exchange.reading.texts)]
     ordered = list(dict.fromkeys((*exchange.matched, *rest)))
     shown: list[str] = []
     for number, value in enumerate(ordered):

@@ -11,8 +11,8 @@ from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.rules import CompiledRule, Verdict, compile_rules, concerning, judge
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
 from hoopguard.guardrail.unreadable import judge_unreadable, let_pass, spoken
-from hoopguard.payload.fields import Kind
 from hoopguard.payload.streaming import Channel, StopStream
+from hoopguard.payload.tables import Kind
 from hoopguard.policy import LoadedPolicy
 
 _INLINE_BYTES: Final = 65_536

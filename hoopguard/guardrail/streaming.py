@@ -6,7 +6,7 @@ from typing import Protocol
 from hoopguard.guardrail.readings import Disguised, Escaped, Hits, Literals
 from hoopguard.guardrail.rules import CompiledRule
 from hoopguard.guardrail.sought import Sought
-from hoopguard.payload.fields import Kind
+from hoopguard.payload.tables import Kind
 
 
 class HeldTooMuch(Exception):

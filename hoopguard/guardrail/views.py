@@ -7,7 +7,8 @@ from typing import Final
 
 import regex
 
-from hoopguard.payload.fields import Kind, Text
+from hoopguard.payload.fields import Text
+from hoopguard.payload.tables import Kind
 
 PLAIN: Final = re.compile(r"[\t\n\r\x20-\x7e]*+")
 """Text that has no disguise."""

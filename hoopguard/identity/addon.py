@@ -20,8 +20,9 @@ from hoopguard.identity.verify import IssuerUnavailable, TokenRejected, TokenVer
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import parse_aside
 from hoopguard.payload.coding import BodyTooLarge
-from hoopguard.payload.fields import LABEL, Fields, Uninspectable, read_aside
+from hoopguard.payload.fields import read_aside
 from hoopguard.payload.formats import Format
+from hoopguard.payload.tables import LABEL, Fields
 from hoopguard.policy import LoadedPolicy, PolicyHolder
 
 _log = logging.getLogger(__name__)
@@ -108,8 +109,6 @@ class Identity:
             exchange.reading = await read_aside(exchange.body, fields, len(flow.request.raw_content or b""))
         except BodyTooLarge as error:
             raise Refused(413, "hoopguard_body_too_large", f"{error}.") from error
-        except Uninspectable as error:
-            raise Refused(400, "hoopguard_uninspectable", f"{error}.") from error
         except strict_json.BodyError as error:
             raise Refused(400, "hoopguard_bad_body", f"{error}.") from error
         exchange.facts["model"] = (model or "") if _MODEL.fullmatch(model or "") else "(not a model's name)"

@@ -11,8 +11,9 @@ from hoopguard.masking.pace import Pace
 from hoopguard.masking.restoring import Restorer, RestoringStream
 from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
-from hoopguard.payload.fields import Kind, Reading
+from hoopguard.payload.fields import Reading
 from hoopguard.payload.streaming import Channel
+from hoopguard.payload.tables import Kind
 
 
 class NameTellsError(Exception):

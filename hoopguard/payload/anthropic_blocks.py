@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from hoopguard.payload.fields import COUNT, LABEL, MADE, TEXT, Opaque, Parts, Table, under, word
+from hoopguard.payload.tables import COUNT, LABEL, MADE, TEXT, Opaque, Parts, Table, under, word
 
 _WORDS: Final = """
     additionalProperties allOf allowed_callers allowed_domains annotations anyOf array assistant auto blocked_domains

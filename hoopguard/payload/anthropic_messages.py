@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from hoopguard.payload.anthropic_blocks import BLOCK, CACHE_CONTROL, TEXT_BLOCK, VOCABULARY
 from hoopguard.payload.anthropic_stream import MessageStream
-from hoopguard.payload.fields import COUNT, LABEL, MADE, SMALL, TEXT, Fields, Parts, Table, under, word
+from hoopguard.payload.tables import COUNT, LABEL, MADE, SMALL, TEXT, Fields, Parts, Table, under, word
 from hoopguard.payload.wire import Format, check_messages
 
 _ROLES: Final = word("assistant", "system", "user")

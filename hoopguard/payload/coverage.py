@@ -6,7 +6,8 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple, assert_never
 
-from hoopguard.payload.fields import (
+from hoopguard.payload.formats import FORMATS
+from hoopguard.payload.tables import (
     Fields,
     Kind,
     Label,
@@ -21,7 +22,6 @@ from hoopguard.payload.fields import (
     Vector,
     Word,
 )
-from hoopguard.payload.formats import FORMATS
 from hoopguard.payload.wire import Format
 
 _INTRO: Final = """\

@@ -1,4 +1,4 @@
-"""What a wire format says of every field of a body, and how all of a body is read or rewritten in one walk.
+"""How all of a body is read, or rewritten, in one walk beside its format's table.
 
 The rule is the safe one: a string or number is inspected unless its field is known to be structural *and* it looks
 like what stands there. A field nobody has heard of is therefore inspected, not trusted.
@@ -6,185 +6,30 @@ like what stands there. A field nobody has heard of is therefore inspected, not 
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from hoopguard.payload.strict_json import MAX_DEPTH, BodyError
+from hoopguard.payload.tables import (
+    Fields,
+    Kind,
+    Label,
+    Node,
+    Number,
+    Opaque,
+    Parts,
+    Path,
+    Repeat,
+    Said,
+    Strings,
+    Treatment,
+    Vector,
+    Word,
+)
 from hoopguard.payload.vectors import readable_in
-
-Path = tuple[str | int, ...]
-"""Where a value stands: keys from the root; in lists ``*`` for any position, or, in a stream, the entry's index."""
-
-
-class Kind(Enum):
-    """How an inspected value is read."""
-
-    TEXT = "text"
-    JSON_TEXT = "json"
-    NUMBER = "number"
-
-
-class Uninspectable(BodyError):
-    """A body holds something that nobody here can look into: an image, audio, a file."""
-
-
-# ── what a table says of a field ──
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A text: masked as such, or as JSON inside a string."""
-
-    kind: Kind = Kind.TEXT
-
-
-@dataclass(frozen=True, slots=True)
-class Strings:
-    """A text (or ``many``) where a server would also take something else, such as token ids: ``what`` it then is."""
-
-    what: str
-    many: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """An identifier; it passes if it looks like one. Unless a server ``made`` it, it is inspected as a name."""
-
-    made: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One of the format's own words; anything else is a text."""
-
-    words: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number that passes up to a size; one beyond it is inspected, for it may be a card's."""
-
-    most: float
-
-
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """Something that cannot be inspected, by what it is: ``image``, ``audio``, ``file``, ``tokens``."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """What says a text again in another form (log probabilities, token ids); taken out when masking."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """An object that is read by the word at its key ``by``.
-
-    No other key than a variant's own may say anything in it, unless it is not ``closed``: what is unknown then is text.
-    """
-
-    by: str
-    variants: Mapping[str, "Table | Opaque"]
-    closed: bool = True
-    usual: str | None = None
-    """What an object is that does not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Vector:
-    """An embedding as base64 of floats; what could be read in its bytes is inspected as a name."""
-
-
-Treatment = Said | Strings | Label | Word | Number | Opaque | Repeat | Parts | Vector
-Table = Mapping[str, Treatment]
-"""Dotted paths (``choices.*.message.content``) and what each of them holds."""
-
-TEXT: Final = Said()
-JSON_TEXT: Final = Said(Kind.JSON_TEXT)
-LABEL: Final = Label()
-MADE: Final = Label(made=True)
-REPEAT: Final = Repeat()
-COUNT: Final = Number(999_999)
-"""Tokens, positions, durations: fewer digits than a telephone number."""
-SMALL: Final = Number(9_999)
-TIME: Final = Number(99_999_999_999)
-"""Seconds since 1970: fewer digits than a card's number."""
-
-
-def word(*words: str) -> Word:
-    """Return the treatment of a field that holds one of some words."""
-    return Word(frozenset(words))
-
-
-def under(prefix: str, table: Table) -> dict[str, Treatment]:
-    """Return a table with all its paths below another."""
-    return {f"{prefix}.{path}": treatment for path, treatment in table.items()}
-
-
-class _Node:
-    """A table's paths as a tree, which is walked beside the body."""
-
-    __slots__ = ("below", "closed", "treatment", "variants")
-
-    def __init__(self) -> None:
-        self.below: dict[str, _Node] = {}
-        self.treatment: Treatment | None = None
-        self.variants: dict[str, _Node] | None = None
-        self.closed = False
-
-    def add(self, path: str, treatment: Treatment) -> None:
-        node = self
-        for step in path.split(".") if path else ():
-            node = node.below.setdefault(step, _Node())
-        node.treatment = treatment
-        if isinstance(treatment, Parts):
-            node.variants = {name: _variant(treatment, table) for name, table in treatment.variants.items()}
-
-
-def _variant(parts: Parts, table: Table | Opaque) -> _Node:
-    node = _Node()
-    if isinstance(table, Opaque):
-        node.treatment = table
-        return node
-    node.closed = parts.closed
-    node.add(parts.by, Word(frozenset(parts.variants)))
-    for path, treatment in table.items():
-        node.add(path, treatment)
-    return node
-
-
-class Fields:
-    """A wire format's table for one kind of body, ready to be walked; ``vocabulary`` holds further words of its own."""
-
-    def __init__(self, table: Table | None = None, vocabulary: frozenset[str] = frozenset()) -> None:
-        self.table: Table = dict(table or {})
-        self._root = _Node()
-        for path, treatment in self.table.items():
-            self._root.add(path, treatment)
-        self.vocabulary = vocabulary | frozenset(_words(self._root))
-
-    @property
-    def root(self) -> Any:
-        """Return the tree's root, for a walk beside a body."""
-        return self._root
-
-
-def _words(node: _Node) -> Iterator[str]:
-    for step, child in (*node.below.items(), *(node.variants or {}).items()):
-        yield step
-        yield from _words(child)
-    if isinstance(node.treatment, Word):
-        yield from node.treatment.words
-
-
-# ── reading a body ──
 
 
 class Text(NamedTuple):
@@ -193,9 +38,6 @@ class Text(NamedTuple):
     path: Path
     kind: Kind
     value: str
-
-
-Transform = Callable[[Text], str]
 
 
 @dataclass(slots=True)
@@ -241,18 +83,14 @@ def read(body: Any, fields: Fields, *, indexed: bool = False) -> Reading:
     Raises:
         BodyError: the body is nested deeper than anything that is parsed here.
     """
-    return _read([body], fields, indexed=indexed)
+    reading = Reading()
+    _Walk(fields, reading, indexed=indexed).value([body], 0, body, fields.root, ())
+    return reading
 
 
 async def read_aside(body: Any, fields: Fields, size: int) -> Reading:
     """Return what :func:`read` returns; a body of many bytes is read in a thread, so that others do not wait."""
     return read(body, fields) if size <= _ASIDE_BYTES else await asyncio.to_thread(read, body, fields)
-
-
-def _read(root: list[Any], fields: Fields, *, indexed: bool = False) -> Reading:
-    reading = Reading()
-    _Walk(fields, reading, indexed=indexed).value(root, 0, root[0], fields.root, ())
-    return reading
 
 
 class _Walk:
@@ -265,7 +103,7 @@ class _Walk:
         self._found = reading
         self._indexed = indexed
 
-    def value(self, node: Any, key: Any, child: Any, spec: _Node | None, path: Path) -> None:
+    def value(self, node: Any, key: Any, child: Any, spec: Node | None, path: Path) -> None:
         """Take one value, which stands at ``node[key]``."""
         treatment = spec.treatment if spec is not None else None
         if child is None or child is True or child is False:
@@ -281,7 +119,7 @@ class _Walk:
         elif not (type(treatment) is Number and -treatment.most <= child <= treatment.most):
             self._text(node, key, Text(path, Kind.NUMBER, orjson.dumps(child).decode()))
 
-    def _list(self, node: list[Any], spec: _Node | None, path: Path) -> None:
+    def _list(self, node: list[Any], spec: Node | None, path: Path) -> None:
         if len(path) > MAX_DEPTH:
             raise BodyError(f"the body is nested deeper than {MAX_DEPTH} levels")
         self._found.values += len(node)
@@ -324,7 +162,7 @@ class _Walk:
         self._found.texts.append((node, key, text))
         self._found.chars += len(text.value)
 
-    def _object(self, node: dict[str, Any], spec: _Node | None, path: Path) -> None:
+    def _object(self, node: dict[str, Any], spec: Node | None, path: Path) -> None:
         if len(path) > MAX_DEPTH:
             raise BodyError(f"the body is nested deeper than {MAX_DEPTH} levels")
         if spec is not None and spec.variants is not None and isinstance(spec.treatment, Parts):
@@ -341,7 +179,7 @@ class _Walk:
                 found.opaque["part"] = None
             self.value(node, key, child, below.get(key) or below.get("?"), (*path, key))
 
-    def _variant(self, node: dict[str, Any], parts: Parts, variants: dict[str, _Node]) -> _Node | None:
+    def _variant(self, node: dict[str, Any], parts: Parts, variants: dict[str, Node]) -> Node | None:
         """Return the tree of the part's own kind; a part of no known kind, or an opaque one, is noted."""
         name = node.get(parts.by, parts.usual)
         variant = variants.get(name) if isinstance(name, str) else None
@@ -359,30 +197,6 @@ def index_of(entry: Any, position: int) -> int:
     return index if type(index) is int else position
 
 
-def texts(body: Any, fields: Fields) -> Iterator[Text]:
-    """Yield every text of ``body``, in document order."""
-    yield from (text for _, _, text in read(body, fields).texts)
-
-
-def names(body: Any, fields: Fields) -> Iterator[Text]:
-    """Yield, as one text, what ``body`` says beside its texts: keys and identifiers that are not the format's own."""
-    said = read(body, fields).names
-    if said:
-        yield Text((), Kind.TEXT, "\n".join(said))
-
-
-def rewrite(body: Any, fields: Fields, transform: Transform) -> Any:
-    """Return ``body``, changed in place, with each text replaced by what ``transform`` makes of it.
-
-    Everything is transformed before anything is changed, so that a failure leaves the body whole. A number that is
-    changed becomes a string.
-    """
-    root = [body]
-    reading = _read(root, fields)
-    replace(reading, [transform(text) for _, _, text in reading.texts])
-    return root[0]
-
-
 def replace(reading: Reading, values: list[str]) -> None:
     """Put values in the places of the reading's texts, in their order; a number that stays itself stays a number.
 
@@ -393,9 +207,3 @@ def replace(reading: Reading, values: list[str]) -> None:
             node[key] = value
             kind = Kind.TEXT if text.kind is Kind.NUMBER else text.kind
             reading.texts[at] = (node, key, Text(text.path, kind, value))
-
-
-def drop_repeats(body: Any, fields: Fields) -> None:
-    """Set every value that repeats a text in another form to ``null``."""
-    for node, key in read(body, fields).repeats:
-        node[key] = None

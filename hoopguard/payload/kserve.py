@@ -7,7 +7,11 @@ can read. Tensors outside of the JSON (the binary data extension, shared memory)
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from hoopguard.payload.fields import (
+from hoopguard.payload.object_stream import ObjectStream
+from hoopguard.payload.shapes import Body, Group, event_of
+from hoopguard.payload.sse import Event
+from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import (
     COUNT,
     JSON_TEXT,
     LABEL,
@@ -23,10 +27,6 @@ from hoopguard.payload.fields import (
     Treatment,
     under,
 )
-from hoopguard.payload.object_stream import ObjectStream
-from hoopguard.payload.shapes import Body, Group, event_of
-from hoopguard.payload.sse import Event
-from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

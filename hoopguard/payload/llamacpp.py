@@ -3,7 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from hoopguard.payload.fields import (
+from hoopguard.payload.fields import index_of
+from hoopguard.payload.object_stream import ObjectStream
+from hoopguard.payload.shapes import Body, Group, Place, event_of
+from hoopguard.payload.sse import Event
+from hoopguard.payload.tables import (
     COUNT,
     LABEL,
     MADE,
@@ -17,13 +21,9 @@ from hoopguard.payload.fields import (
     Path,
     Strings,
     Table,
-    index_of,
     under,
     word,
 )
-from hoopguard.payload.object_stream import ObjectStream
-from hoopguard.payload.shapes import Body, Group, Place, event_of
-from hoopguard.payload.sse import Event
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

@@ -10,7 +10,11 @@ from typing import Any, Final
 
 from hoopguard.payload.bodies import JsonBody
 from hoopguard.payload.errors import error_of
-from hoopguard.payload.fields import (
+from hoopguard.payload.fields import is_label
+from hoopguard.payload.shapes import Body, Group, StreamShape, event_of
+from hoopguard.payload.sse import Event, EventParser
+from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import (
     COUNT,
     LABEL,
     MADE,
@@ -22,13 +26,9 @@ from hoopguard.payload.fields import (
     Opaque,
     Parts,
     Table,
-    is_label,
     under,
     word,
 )
-from hoopguard.payload.shapes import Body, Group, StreamShape, event_of
-from hoopguard.payload.sse import Event, EventParser
-from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

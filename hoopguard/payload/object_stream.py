@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from hoopguard.payload.fields import Fields, Path
 from hoopguard.payload.openai_stream import put
 from hoopguard.payload.shapes import Body, Place, StreamShape, event_of
 from hoopguard.payload.sse import Event, FramingError
+from hoopguard.payload.tables import Fields, Path
 
 
 class ObjectStream(StreamShape):

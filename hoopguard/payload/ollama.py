@@ -4,7 +4,12 @@ import copy
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from hoopguard.payload.fields import (
+from hoopguard.payload.ndjson import LineShape
+from hoopguard.payload.object_stream import ObjectStream
+from hoopguard.payload.shapes import EVERYTHING, Body, Group, event_of
+from hoopguard.payload.sse import Event
+from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import (
     COUNT,
     LABEL,
     MADE,
@@ -20,11 +25,6 @@ from hoopguard.payload.fields import (
     under,
     word,
 )
-from hoopguard.payload.ndjson import LineShape
-from hoopguard.payload.object_stream import ObjectStream
-from hoopguard.payload.shapes import EVERYTHING, Body, Group, event_of
-from hoopguard.payload.sse import Event
-from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

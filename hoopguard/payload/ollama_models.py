@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from hoopguard.payload.fields import COUNT, LABEL, MADE, TEXT, Fields, Table, under
 from hoopguard.payload.ollama import MEASURE, VOCABULARY
+from hoopguard.payload.tables import COUNT, LABEL, MADE, TEXT, Fields, Table, under
 from hoopguard.payload.wire import Format
 
 _DETAILS: Final[Table] = {

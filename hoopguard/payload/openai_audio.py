@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from hoopguard.payload import openai_chat
-from hoopguard.payload.fields import COUNT, LABEL, MADE, REPEAT, TEXT, TIME, Fields, Opaque, Table, under, word
 from hoopguard.payload.multipart import MultipartBody
 from hoopguard.payload.object_stream import ObjectStream
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, event_of
 from hoopguard.payload.sse import Event
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import COUNT, LABEL, MADE, REPEAT, TEXT, TIME, Fields, Opaque, Table, under, word
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from hoopguard.payload.fields import (
+from hoopguard.payload.openai_stream import ChoiceStream
+from hoopguard.payload.tables import (
     COUNT,
     JSON_TEXT,
     LABEL,
@@ -19,7 +20,6 @@ from hoopguard.payload.fields import (
     under,
     word,
 )
-from hoopguard.payload.openai_stream import ChoiceStream
 from hoopguard.payload.wire import Format, check_messages
 
 _WORDS: Final = """

@@ -3,8 +3,8 @@
 from typing import Final
 
 from hoopguard.payload import openai_chat
-from hoopguard.payload.fields import TEXT, Fields, under
 from hoopguard.payload.openai_stream import ChoiceStream
+from hoopguard.payload.tables import TEXT, Fields, under
 from hoopguard.payload.wire import Format
 
 _VOCABULARY: Final = openai_chat.VOCABULARY | {"prompt", "suffix", "text_offset"}

@@ -3,7 +3,7 @@
 from typing import Final
 
 from hoopguard.payload import openai_chat
-from hoopguard.payload.fields import COUNT, MADE, SMALL, TEXT, TIME, Fields, Opaque, Vector, under, word
+from hoopguard.payload.tables import COUNT, MADE, SMALL, TEXT, TIME, Fields, Opaque, Vector, under, word
 from hoopguard.payload.wire import Format
 
 _VOCABULARY: Final = openai_chat.VOCABULARY | {

@@ -3,8 +3,8 @@
 from typing import Final
 
 from hoopguard.payload import openai_chat
-from hoopguard.payload.fields import COUNT, LABEL, MADE, SMALL, TEXT, TIME, Fields, Opaque, Table, under, word
 from hoopguard.payload.multipart import MultipartBody
+from hoopguard.payload.tables import COUNT, LABEL, MADE, SMALL, TEXT, TIME, Fields, Opaque, Table, under, word
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

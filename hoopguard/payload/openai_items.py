@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from hoopguard.payload.fields import (
+from hoopguard.payload.tables import (
     COUNT,
     JSON_TEXT,
     LABEL,

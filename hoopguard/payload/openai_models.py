@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from hoopguard.payload.fields import COUNT, LABEL, MADE, TIME, Fields, word
+from hoopguard.payload.tables import COUNT, LABEL, MADE, TIME, Fields, word
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

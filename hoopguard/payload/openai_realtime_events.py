@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from hoopguard.payload.fields import (
+from hoopguard.payload.tables import (
     COUNT,
     JSON_TEXT,
     LABEL,

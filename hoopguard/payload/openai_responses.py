@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from hoopguard.payload import openai_chat
-from hoopguard.payload.fields import COUNT, LABEL, MADE, SMALL, TEXT, TIME, Fields, Opaque, Table, under, word
 from hoopguard.payload.openai_items import ITEM, ROLES
 from hoopguard.payload.openai_responses_stream import ResponseStream
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import COUNT, LABEL, MADE, SMALL, TEXT, TIME, Fields, Opaque, Table, under, word
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

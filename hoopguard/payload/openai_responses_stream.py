@@ -4,7 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Self
 
 from hoopguard.payload.errors import error_of
-from hoopguard.payload.fields import (
+from hoopguard.payload.fields import index_of
+from hoopguard.payload.openai_items import ANNOTATION, CONTENT, ITEM, PLACE
+from hoopguard.payload.shapes import EVERYTHING, Body, Group, Place, StreamShape, event_of
+from hoopguard.payload.sse import Event, FramingError
+from hoopguard.payload.tables import (
     JSON_TEXT,
     LABEL,
     MADE,
@@ -16,12 +20,8 @@ from hoopguard.payload.fields import (
     Said,
     Table,
     Treatment,
-    index_of,
     under,
 )
-from hoopguard.payload.openai_items import ANNOTATION, CONTENT, ITEM, PLACE
-from hoopguard.payload.shapes import EVERYTHING, Body, Group, Place, StreamShape, event_of
-from hoopguard.payload.sse import Event, FramingError
 
 
 class _Told(NamedTuple):

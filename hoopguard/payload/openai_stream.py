@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from hoopguard.payload.fields import Fields, Path, index_of
+from hoopguard.payload.fields import index_of
 from hoopguard.payload.shapes import Body, Group, Place, StreamShape, event_of
 from hoopguard.payload.sse import Event, FramingError
+from hoopguard.payload.tables import Fields, Path
 
 DONE: Final = Event("[DONE]")
 _HEAD: Final = ("id", "object", "created", "model", "system_fingerprint")

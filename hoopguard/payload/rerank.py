@@ -3,7 +3,7 @@
 from typing import Final
 
 from hoopguard.payload import openai_chat
-from hoopguard.payload.fields import COUNT, LABEL, MADE, SMALL, TEXT, TIME, Fields, Opaque, Strings, Table, under, word
+from hoopguard.payload.tables import COUNT, LABEL, MADE, SMALL, TEXT, TIME, Fields, Opaque, Strings, Table, under, word
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

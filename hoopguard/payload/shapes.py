@@ -6,8 +6,8 @@ from typing import Any, Final, Protocol
 import orjson
 
 from hoopguard.payload.errors import error_of
-from hoopguard.payload.fields import Fields, Path
 from hoopguard.payload.sse import Event, EventParser
+from hoopguard.payload.tables import Fields, Path
 
 Body = dict[str, Any]
 Group = Hashable

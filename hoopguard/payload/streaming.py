@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
-from hoopguard.payload.fields import Kind, Path, Text, read
+from hoopguard.payload.fields import Text, read
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Parser, Place, StreamShape
 from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import Kind, Path
 
 _MAX_CHANNELS: Final = 512
 _MAX_NAMES: Final = 4_096

@@ -3,22 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from hoopguard.payload.fields import (
-    COUNT,
-    LABEL,
-    REPEAT,
-    SMALL,
-    TEXT,
-    TIME,
-    Fields,
-    Strings,
-    Table,
-    under,
-    word,
-)
 from hoopguard.payload.object_stream import ObjectStream
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, event_of
 from hoopguard.payload.sse import Event
+from hoopguard.payload.tables import COUNT, LABEL, REPEAT, SMALL, TEXT, TIME, Fields, Strings, Table, under, word
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

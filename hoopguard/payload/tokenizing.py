@@ -3,7 +3,7 @@
 from typing import Final
 
 from hoopguard.payload import openai_chat
-from hoopguard.payload.fields import COUNT, MADE, REPEAT, TEXT, Fields, Opaque, Strings
+from hoopguard.payload.tables import COUNT, MADE, REPEAT, TEXT, Fields, Opaque, Strings
 from hoopguard.payload.wire import Format
 
 _WORDS: Final = """

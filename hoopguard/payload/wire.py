@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hoopguard.payload.bodies import JSON, BodyKind
-from hoopguard.payload.fields import Fields, Word
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import Fields, Word
 
 PLAIN: Final = Fields()
 """A JSON body of which nothing is known: every value in it is inspected, every key a name."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hoopguard.guardrail.rules import CompiledRule, compile_rules, concerning, judge
 from hoopguard.guardrail.views import undisguised, views
-from hoopguard.payload.fields import Kind, Text
+from hoopguard.payload.fields import Text
+from hoopguard.payload.tables import Kind
 from hoopguard.policy.model import Guardrail, Policy, Unless
 
 

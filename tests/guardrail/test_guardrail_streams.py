@@ -13,7 +13,8 @@ from hoopguard.guardrail.rules import CompiledRule, judge
 from hoopguard.guardrail.sought import Sought
 from hoopguard.guardrail.streaming import HeldTooMuch, RuleStream, StreamRules
 from hoopguard.guardrail.views import undisguised
-from hoopguard.payload.fields import Kind, Text
+from hoopguard.payload.fields import Text
+from hoopguard.payload.tables import Kind
 from hoopguard.policy.model import Guardrail
 
 RULES: tuple[dict[str, Any], ...] = (

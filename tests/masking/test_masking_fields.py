@@ -13,7 +13,8 @@ from hoopguard.masking.masker import Masker
 from hoopguard.masking.pseudonyms import Vault
 from hoopguard.masking.scan import DetectionGaveUp
 from hoopguard.masking.stages import masked_texts
-from hoopguard.payload.fields import Fields, read
+from hoopguard.payload.fields import read
+from hoopguard.payload.tables import Fields
 from hoopguard.policy.paths import FieldPath, parse_path
 
 PATHS = ("$.customer.ssn", "$..password", "$.items[*].id", "$.rows[1]", "$['a key'].*", "$..deep..leaf")

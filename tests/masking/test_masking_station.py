@@ -16,7 +16,8 @@ from hoopguard.masking import addon
 from hoopguard.masking.addon import Masking
 from hoopguard.masking.detector import Budget, DetectionGaveUp, Detector
 from hoopguard.masking.lanes import Lane
-from hoopguard.payload.fields import Fields, read
+from hoopguard.payload.fields import read
+from hoopguard.payload.tables import Fields
 
 
 class Loaded:

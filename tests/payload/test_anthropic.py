@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload.anthropic_messages import ANSWER, COUNT_FORMAT, FORMAT, REQUEST, STREAM
-from hoopguard.payload.fields import Kind, read
+from hoopguard.payload.fields import read
 from hoopguard.payload.sse import FramingError
 from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import Kind
 
 HIDDEN: Final = "<EMAIL_ADDRESS>"
 SIGNATURE: Final = "EqoBCkgIARABGAIiQL8vN2v5p0S1kP4r7mT0dE3yXw9uZb6c/fGaKsLtOiRnVdWxYzAbCdEfGhIjKlMnOpQrStUv+w=="

@@ -7,10 +7,10 @@ import pytest
 from canaries import CANARIES, EMAIL, ESCAPED, MaskStage, bodies, leaks, masked, placed, stream_of, streamed
 
 from hoopguard.payload.coverage import describe, document
-from hoopguard.payload.fields import Fields, Kind, Said, Strings
 from hoopguard.payload.formats import FORMATS
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import Event, FramingError
+from hoopguard.payload.tables import Fields, Kind, Said, Strings
 from hoopguard.policy.model import Guardrail
 
 DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "formats.md"

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
-from hoopguard.payload.fields import Fields, Kind, Parts, Text, drop_repeats, read, rewrite, texts
+from hoopguard.payload.fields import Text, read, replace
 from hoopguard.payload.formats import PLAIN, Format, find_format, format_of
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import Fields, Kind, Parts
 
 CANARY = "bob@example.com"
 HIDDEN = "<HIDDEN>"
@@ -25,7 +26,7 @@ KEYS = st.sampled_from(
 )
 STRINGS = st.just(CANARY) | st.sampled_from(["user", "stop", "call_1", "", "two words", "ünï", "a\n", "-x", "x" * 300])
 BODIES = st.recursive(
-    STRINGS | st.none() | st.integers(),
+    STRINGS | st.none() | st.integers(-(2**63), 2**64 - 1),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(KEYS, children, max_size=4),
     max_leaves=25,
 )
@@ -56,6 +57,23 @@ CHAT: dict[str, Any] = {
     "prediction": {"type": "content", "content": CANARY},
     "guided_regex": CANARY,
 }
+
+
+def texts(body: Any, fields: Fields) -> list[Text]:
+    return [text for _, _, text in read(body, fields).texts]
+
+
+def rewrite(body: Any, fields: Fields, transform: Callable[[Text], str]) -> Any:
+    """Transform every text of a body in its place, as masking does; a body that is a text itself is its own place."""
+    reading = read(body, fields)
+    values = [transform(text) for _, _, text in reading.texts]
+    replace(reading, values)
+    return values[0] if isinstance(body, str) and values else body
+
+
+def drop_repeats(body: Any, fields: Fields) -> None:
+    for node, key in read(body, fields).repeats:
+        node[key] = None
 
 
 def strings(node: Any) -> Iterator[str]:

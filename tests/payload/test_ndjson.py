@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload import ndjson
-from hoopguard.payload.fields import Fields
 from hoopguard.payload.ndjson import LineParser, LineShape
 from hoopguard.payload.sse import Event, FramingError
+from hoopguard.payload.tables import Fields
 
 LINES = st.sampled_from(
     ("", " ", '{"a":1}', '  {"a": "é\U0001f600"}\t', '{"a":"x\u2028y\x85z"}', "data: no", "[1]", '"\\n"')
 )
-BODIES = st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=6) | st.integers() | st.none(), max_size=3))
+SCALARS = st.text(max_size=6) | st.integers(-(2**63), 2**64 - 1) | st.none()
+BODIES = st.lists(st.dictionaries(st.text(max_size=4), SCALARS, max_size=3))
 
 
 def read(*chunks: bytes) -> list[Event]:

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload import kserve, llamacpp, ollama, tgi
-from hoopguard.payload.fields import Kind
 from hoopguard.payload.ndjson import LineParser
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser, FramingError
 from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
+from hoopguard.payload.tables import Kind
 
 Json = dict[str, Any]
 

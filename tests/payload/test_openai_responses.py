@@ -11,11 +11,12 @@ from canaries import CARD, CUTS, EMAIL, SIZES, TOLD, events_of, masked, masked_t
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoopguard.payload.fields import Kind, read
+from hoopguard.payload.fields import read
 from hoopguard.payload.openai_responses import ANSWER, FORMAT, REQUEST, STREAM
 from hoopguard.payload.sse import FramingError
 from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.tables import Kind
 
 HIDDEN: Final = "<EMAIL_ADDRESS>"
 ARGUMENTS: Final = json.dumps({"query": EMAIL, "card": CARD})

@@ -7,9 +7,9 @@ import pytest
 from canaries import SIZES, TOLD, MaskStage, masked_text, pieces_of
 from hypothesis import given
 
-from hoopguard.payload.fields import Kind
 from hoopguard.payload.openai_realtime import FORMAT, EventStream, error_event, is_audio, named_models
 from hoopguard.payload.streaming import AnswerStream
+from hoopguard.payload.tables import Kind
 
 PLACE = {"response_id": "resp_1", "item_id": "item_1", "output_index": 0, "content_index": 0}
 

@@ -20,7 +20,8 @@ from hoopguard.payload import (
     openai_models,
     openai_responses,
 )
-from hoopguard.payload.fields import Fields, read
+from hoopguard.payload.fields import read
+from hoopguard.payload.tables import Fields
 
 SCHEMAS: Final[dict[str, tuple[Any, Fields]]] = {
     "messages request": (MessageCreateParamsBase, anthropic_messages.REQUEST),

@@ -18,7 +18,8 @@ from openai.types.audio import (
 from schemas import Leaf, samples
 
 from hoopguard.payload import mcp, ollama, ollama_models, openai_audio, openai_embeddings, openai_images
-from hoopguard.payload.fields import Fields, read
+from hoopguard.payload.fields import read
+from hoopguard.payload.tables import Fields
 
 
 class Schema(NamedTuple):

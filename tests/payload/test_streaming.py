@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
-from hoopguard.payload.fields import Kind
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser, FramingError
 from hoopguard.payload.streaming import AnswerStream, Channel, Stage, StopStream
+from hoopguard.payload.tables import Kind
 
 HEAD = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -323,7 +323,7 @@ def test_a_stream_that_cannot_be_read_is_a_framing_error(raw: bytes) -> None:
 
 @given(
     st.recursive(
-        st.text("ab@ ", max_size=4) | st.none() | st.integers(),
+        st.text("ab@ ", max_size=4) | st.none() | st.integers(-(2**63), 2**64 - 1),
         lambda c: (
             st.lists(c, max_size=3)
             | st.dictionaries(
