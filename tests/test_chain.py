@@ -13,12 +13,13 @@ from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.test import tflow
 
-from hoopguard.chain import ORDER, Chain, Relay
+from hoopguard.chain import ORDER, Chain
 from hoopguard.exchange import METADATA_KEY, Exchange, Refused
 from hoopguard.payload.fields import Reading
 from hoopguard.payload.formats import format_of
 from hoopguard.payload.streaming import Channel
 from hoopguard.policy import PolicyHolder
+from hoopguard.relay import Relay
 
 POLICY = """
 version = 1

@@ -11,11 +11,12 @@ from hoopguard.masking.pending import Pending
 from hoopguard.masking.phone import NEEDED
 from hoopguard.masking.prefilter import Prefilter
 from hoopguard.masking.scan import Budget, DetectionGaveUp, GuardedPattern, Scan, scanning
-from hoopguard.policy.model import Recogniser
+from hoopguard.policy.masking import Recogniser
+from hoopguard.policy.nlp import ENGLISH, Languages
 
 __all__ = ["Budget", "DetectionGaveUp", "Detector", "DetectorSpec", "Finding", "detector_for"]
 
-DetectorSpec = tuple[frozenset[str], tuple[Recogniser, ...]]
+DetectorSpec = tuple[frozenset[str], tuple[Recogniser, ...], Languages]
 """What a detector is built from; another process can build the same."""
 
 
@@ -53,16 +54,18 @@ def _patterns(recogniser: Any) -> dict[Hashable, tuple[str, int]]:
 class Detector:
     """Finds some entities in texts; safe to use from several threads."""
 
-    def __init__(self, entities: frozenset[str], custom: tuple[Recogniser, ...]) -> None:
-        """Build the recognisers.
+    def __init__(
+        self, entities: frozenset[str], custom: tuple[Recogniser, ...], languages: Languages = ENGLISH
+    ) -> None:
+        """Build the recognisers; ``languages`` says whose own ones there are, and whose words of context count.
 
         Raises:
             ValueError: an entity that nobody recognises, or a pattern that cannot be used.
         """
         from hoopguard.masking.recognisers import build_recognisers, pending_patterns
 
-        self.spec: DetectorSpec = (entities, custom)
-        self.recognisers = build_recognisers(entities, custom)
+        self.spec: DetectorSpec = (entities, custom, languages)
+        self.recognisers = build_recognisers(entities, custom, languages)
         self._sources = [_Source(recogniser) for recogniser in self.recognisers]
         self._prefilter = Prefilter({key: said for source in self._sources for key, said in source.patterns.items()})
         self._pending = Pending(pending_patterns(self.recognisers))
@@ -130,10 +133,12 @@ def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:
 
 
 @lru_cache(maxsize=64)
-def detector_for(entities: frozenset[str], custom: tuple[Recogniser, ...]) -> Detector:
+def detector_for(
+    entities: frozenset[str], custom: tuple[Recogniser, ...], languages: Languages = ENGLISH
+) -> Detector:
     """Return the one detector for these entities; rules, directions and reloads share it and its memory.
 
     Raises:
         ValueError: an entity that nobody recognises, or a pattern that cannot be used.
     """
-    return Detector(entities, custom)
+    return Detector(entities, custom, languages)

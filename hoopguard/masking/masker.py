@@ -55,7 +55,8 @@ class Masker:
         rules, kept = build_rules(masks)
         entities = frozenset().union(*(rule.entities for rule in rules))
         custom = (*policy.recognisers, *kept, *policy.masking.models(entities))
-        detector = detector_for(entities, tuple(recogniser for recogniser in custom if recogniser.entity in entities))
+        needed = tuple(recogniser for recogniser in custom if recogniser.entity in entities)
+        detector = detector_for(entities, needed, policy.masking.languages)
         built = cls(rules, detector, max_held_chars=policy.gateway.max_held_chars, direction=direction)
         field_rules = build_field_rules(masks)
         built.root = built.place = Place.root(field_rules) if field_rules else None

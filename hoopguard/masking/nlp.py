@@ -57,8 +57,8 @@ class WordNlpEngine(NlpEngine):
         return []
 
     def get_supported_languages(self) -> list[str]:
-        """Return English, the only language that the recognisers are built for."""
-        return ["en"]
+        """Return the languages whose recognisers Presidio has; words are made out the same way in all of them."""
+        return sorted({"en", "de", *(language for language, _ in recognisers_by_entity().values())})
 
 
 def _lemma(word: str) -> str:

@@ -3,13 +3,11 @@
 Importing this module imports Presidio (some 4 s), so nothing imports it before masking is needed.
 """
 
-import inspect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, Final
 
-import presidio_analyzer.predefined_recognizers as predefined
 import regex
 import tldextract
 from presidio_analyzer import EntityRecognizer, Pattern, PatternRecognizer, RecognizerResult
@@ -18,6 +16,7 @@ from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecogn
 from hoopguard.masking.checksums import CHECKSUMS
 from hoopguard.masking.extensions import EXTENSIONS, SecurityCodeRecognizer
 from hoopguard.masking.findings import Skyline
+from hoopguard.masking.languages import recognisers_by_entity, with_context_of
 from hoopguard.masking.pending import may_match_nothing
 from hoopguard.masking.phone import PENDING as PENDING_PHONE
 from hoopguard.masking.phone import find_phone_numbers
@@ -25,7 +24,7 @@ from hoopguard.masking.scan import GuardedPattern
 from hoopguard.masking.secrets import SECRETS, SecretRecognizer
 from hoopguard.masking.wordlist import WordListRecognizer
 from hoopguard.policy.masking import Recogniser
-from hoopguard.policy.nlp import ModelRecogniser
+from hoopguard.policy.nlp import ENGLISH, Languages, ModelRecogniser
 
 CUSTOM_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
 """Presidio's own default; the operator's patterns match whatever the case."""
@@ -141,36 +140,40 @@ _OURS: Final[dict[str, Any]] = {
 
 
 @cache
-def catalogue() -> dict[str, Any]:
-    """Return every entity that is recognised in English without a model, and what builds its recogniser."""
-    found: dict[str, Any] = {}
-    for candidate in vars(predefined).values():
-        if inspect.isclass(candidate) and issubclass(candidate, PatternRecognizer):
-            parameters = inspect.signature(candidate).parameters
-            if parameters["supported_language"].default == "en" and "supported_entity" in parameters:
-                found[parameters["supported_entity"].default] = candidate
+def catalogue(languages: Languages = ENGLISH) -> dict[str, Any]:
+    """Return every entity that is recognised in some languages without a model, and what builds its recogniser."""
+    found = {entity: cls for entity, (language, cls) in recognisers_by_entity().items() if language in languages}
     return dict(sorted((found | _OURS).items()))
 
 
-def build_recognisers(entities: frozenset[str], custom: Sequence[Recogniser]) -> tuple[EntityRecognizer, ...]:
-    """Return the recognisers for some entities, Presidio's first.
+def build_recognisers(
+    entities: frozenset[str], custom: Sequence[Recogniser], languages: Languages = ENGLISH
+) -> tuple[EntityRecognizer, ...]:
+    """Return the recognisers for some entities, Presidio's first, with the words of context of some languages.
 
     Raises:
         ValueError: an entity that nobody recognises, or a pattern that cannot be used.
     """
     own = {recogniser.entity for recogniser in custom}
-    for entity in sorted(entities - own - catalogue().keys()):
-        raise ValueError(_unknown(entity, own))
-    known = sorted(entities & catalogue().keys())
-    built_in = [_guard(build()) for entity in known for build in (catalogue()[entity], *EXTENSIONS.get(entity, ()))]
+    known = catalogue(languages)
+    for entity in sorted(entities - own - known.keys()):
+        raise ValueError(_unknown(entity, own, known))
+    built_in = [
+        _guard(with_context_of(build(), languages))
+        for entity in sorted(entities & known.keys())
+        for build in (known[entity], *EXTENSIONS.get(entity, ()))
+    ]
     return (
         *built_in,
         *(built for recogniser in custom if recogniser.entity in entities for built in _custom(recogniser)),
     )
 
 
-def _unknown(entity: str, own: set[str]) -> str:
-    known = ", ".join([*sorted(own), *catalogue()])
+def _unknown(entity: str, own: set[str], catalogued: Iterable[str]) -> str:
+    known = ", ".join([*sorted(own), *catalogued])
+    if entity in recognisers_by_entity():
+        language, _ = recognisers_by_entity()[entity]
+        return f'entity {entity} is recognised in the language "{language}"; add it to languages in [masking]'
     if entity in NEED_A_MODEL:
         return f"entity {entity} needs a language model, and none is configured; without one: {known}"
     return f"no recogniser finds the entity {entity}; known are {known}"

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from hoopguard.payload.anthropic_blocks import BLOCK, CITATION, VOCABULARY
+from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Place, StreamShape, event_of
-from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.tables import JSON_TEXT, SMALL, TEXT, Fields, Parts, Path, Table, under, word
 
 _DELTAS: Final = {

@@ -7,9 +7,9 @@ can read. Tensors outside of the JSON (the binary data extension, shared memory)
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from hoopguard.payload.framing import Event
 from hoopguard.payload.object_stream import ObjectStream
 from hoopguard.payload.shapes import Body, Group, event_of
-from hoopguard.payload.sse import Event
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import (
     COUNT,

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from hoopguard.payload.fields import index_of
+from hoopguard.payload.framing import Event
 from hoopguard.payload.object_stream import ObjectStream
 from hoopguard.payload.shapes import Body, Group, Place, event_of
-from hoopguard.payload.sse import Event
 from hoopguard.payload.tables import (
     COUNT,
     LABEL,

@@ -11,8 +11,9 @@ from typing import Any, Final
 from hoopguard.payload.bodies import JsonBody
 from hoopguard.payload.errors import error_of
 from hoopguard.payload.fields import is_label
+from hoopguard.payload.framing import Event
 from hoopguard.payload.shapes import Body, Group, StreamShape, event_of
-from hoopguard.payload.sse import Event, EventParser
+from hoopguard.payload.sse import EventParser
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import (
     COUNT,

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
+from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.openai_stream import put
 from hoopguard.payload.shapes import Body, Place, StreamShape, event_of
-from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.tables import Fields, Path
 
 

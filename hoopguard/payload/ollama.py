@@ -4,10 +4,10 @@ import copy
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
+from hoopguard.payload.framing import Event
 from hoopguard.payload.ndjson import LineShape
 from hoopguard.payload.object_stream import ObjectStream
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, event_of
-from hoopguard.payload.sse import Event
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import (
     COUNT,

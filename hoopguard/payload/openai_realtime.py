@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from hoopguard.payload.errors import error_of
+from hoopguard.payload.framing import Event
 from hoopguard.payload.ndjson import LineShape
 from hoopguard.payload.openai_realtime_events import AUDIO_TOLD, ITEM, PART, RESPONSE, SESSION, TOLD, VOCABULARY
 from hoopguard.payload.shapes import Body, Group, Place, event_of
-from hoopguard.payload.sse import Event
 from hoopguard.payload.tables import LABEL, MADE, SMALL, TEXT, Fields, Number, Parts, Path, Table, under
 from hoopguard.payload.wire import Format
 

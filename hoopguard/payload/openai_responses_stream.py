@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple, Self
 
 from hoopguard.payload.errors import error_of
 from hoopguard.payload.fields import index_of
+from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.openai_items import ANNOTATION, CONTENT, ITEM, PLACE
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Place, StreamShape, event_of
-from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.tables import (
     JSON_TEXT,
     LABEL,

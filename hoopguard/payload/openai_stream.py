@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from hoopguard.payload.fields import index_of
+from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.shapes import Body, Group, Place, StreamShape, event_of
-from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.tables import Fields, Path
 
 DONE: Final = Event("[DONE]")

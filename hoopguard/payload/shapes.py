@@ -6,7 +6,8 @@ from typing import Any, Final, Protocol
 import orjson
 
 from hoopguard.payload.errors import error_of
-from hoopguard.payload.sse import Event, EventParser
+from hoopguard.payload.framing import Event
+from hoopguard.payload.sse import EventParser
 from hoopguard.payload.tables import Fields, Path
 
 Body = dict[str, Any]

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 import orjson
 
 from hoopguard.payload.fields import Text, read
+from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Parser, Place, StreamShape
-from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import Kind, Path
 

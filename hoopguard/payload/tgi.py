@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
+from hoopguard.payload.framing import Event
 from hoopguard.payload.object_stream import ObjectStream
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, event_of
-from hoopguard.payload.sse import Event
 from hoopguard.payload.tables import COUNT, LABEL, REPEAT, SMALL, TEXT, TIME, Fields, Strings, Table, under, word
 from hoopguard.payload.wire import Format
 

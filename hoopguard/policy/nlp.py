@@ -8,6 +8,11 @@ from hoopguard.policy.masking import Recogniser
 from hoopguard.policy.table import Table
 from hoopguard.policy.values import policy_folder
 
+Languages = tuple[str, ...]
+"""ISO 639-1 codes, each once, in order."""
+ENGLISH: Final[Languages] = ("en",)
+
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 Entity = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
 _LABELS: Final = (
     ("DATE", "DATE_TIME"),
@@ -31,6 +36,10 @@ def _folder(value: str, info: ValidationInfo) -> str:
     return str(path.resolve())
 
 
+def _with_english(value: Languages) -> Languages:
+    return tuple(sorted({*value, *ENGLISH}))
+
+
 def _pairs(value: object) -> object:
     return tuple(sorted(value.items())) if isinstance(value, dict) else value
 
@@ -40,7 +49,7 @@ class Nlp(Table):
 
     engine: Literal["gliner", "spacy", "stanza", "transformers"]
     model: Annotated[str, AfterValidator(_folder)]
-    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = "en"
+    language: Language = "en"
     score: Annotated[float, Field(gt=0, le=1)] = 0.85
     labels: Annotated[tuple[tuple[str, Entity], ...], BeforeValidator(_pairs)] = ()
 
@@ -68,6 +77,7 @@ class ModelRecogniser(Recogniser):
 class Masking(Table):
     """``[masking]``: what holds for masking as a whole."""
 
+    languages: Annotated[tuple[Language, ...], AfterValidator(_with_english)] = ENGLISH
     nlp: Nlp | None = None
 
     def models(self, entities: frozenset[str]) -> tuple[ModelRecogniser, ...]:

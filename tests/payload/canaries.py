@@ -13,8 +13,9 @@ from hoopguard.masking.masker import Masker
 from hoopguard.masking.pace import Load, Pace
 from hoopguard.masking.streaming import TextStream
 from hoopguard.payload.fields import read, replace
+from hoopguard.payload.framing import Event
 from hoopguard.payload.shapes import StreamShape
-from hoopguard.payload.sse import Event, EventParser
+from hoopguard.payload.sse import EventParser
 from hoopguard.payload.streaming import AnswerStream, Channel
 from hoopguard.payload.tables import Fields, Kind, Opaque, Parts, Table
 from hoopguard.policy.model import Policy

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hoopguard.payload.anthropic_messages import ANSWER, COUNT_FORMAT, FORMAT, REQUEST, STREAM
 from hoopguard.payload.fields import read
-from hoopguard.payload.sse import FramingError
+from hoopguard.payload.framing import FramingError
 from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import Kind

@@ -8,8 +8,8 @@ from canaries import CANARIES, EMAIL, ESCAPED, MaskStage, bodies, leaks, masked,
 
 from hoopguard.payload.coverage import describe, document
 from hoopguard.payload.formats import FORMATS
+from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.shapes import StreamShape
-from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.tables import Fields, Kind, Said, Strings
 from hoopguard.policy.model import Guardrail
 

@@ -10,7 +10,8 @@ from mcp import types
 from hoopguard.payload import mcp
 from hoopguard.payload.bodies import JsonBody
 from hoopguard.payload.fields import read
-from hoopguard.payload.sse import EventParser, FramingError
+from hoopguard.payload.framing import FramingError
+from hoopguard.payload.sse import EventParser
 from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
 from hoopguard.payload.strict_json import BodyError
 

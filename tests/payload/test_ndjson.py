@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoopguard.payload import ndjson
+from hoopguard.payload import framing
+from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.ndjson import LineParser, LineShape
-from hoopguard.payload.sse import Event, FramingError
 from hoopguard.payload.tables import Fields
 
 LINES = st.sampled_from(
@@ -83,7 +83,7 @@ def test_what_is_not_utf_8_is_a_framing_error(raw: bytes) -> None:
 @pytest.mark.parametrize("chunks", [[b"x" * 60] * 2, [b"x" * 101 + b"\n"], [b"{}\n" + b"x" * 101]])
 def test_a_line_beyond_all_measure_is_a_framing_error(chunks: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """An endless line does not fill the memory, however it comes."""
-    monkeypatch.setattr(ndjson, "_MAX_LINE_CHARS", 100)
+    monkeypatch.setattr(framing, "_MAX_CHARS", 100)
     with pytest.raises(FramingError, match="longer than"):
         read(*chunks)
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload import kserve, llamacpp, ollama, tgi
+from hoopguard.payload.framing import FramingError
 from hoopguard.payload.ndjson import LineParser
 from hoopguard.payload.shapes import StreamShape
-from hoopguard.payload.sse import EventParser, FramingError
+from hoopguard.payload.sse import EventParser
 from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
 from hoopguard.payload.tables import Kind
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload.fields import read
+from hoopguard.payload.framing import FramingError
 from hoopguard.payload.openai_responses import ANSWER, FORMAT, REQUEST, STREAM
-from hoopguard.payload.sse import FramingError
 from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import Kind

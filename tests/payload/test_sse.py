@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoopguard.payload import sse
-from hoopguard.payload.sse import Event, EventParser, FramingError
+from hoopguard.payload import framing
+from hoopguard.payload.framing import Event, FramingError
+from hoopguard.payload.sse import EventParser
 
 LINES = st.sampled_from(
     (
@@ -166,7 +167,7 @@ def test_an_event_beyond_all_measure_is_a_framing_error(piece: bytes) -> None:
 
 def test_comments_are_no_event_and_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that keeps the line open with comments is not cut off for it."""
-    monkeypatch.setattr(sse, "_MAX_EVENT_CHARS", 1000)
+    monkeypatch.setattr(framing, "_MAX_CHARS", 1000)
     parser = EventParser()
     assert [parser.feed(b": still here\n") for _ in range(200)] == [[]] * 200
     assert parser.feed(b"data: x\n\n") == [Event("x")]

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
+from hoopguard.payload.framing import FramingError
 from hoopguard.payload.shapes import StreamShape
-from hoopguard.payload.sse import EventParser, FramingError
+from hoopguard.payload.sse import EventParser
 from hoopguard.payload.streaming import AnswerStream, Channel, Stage, StopStream
 from hoopguard.payload.tables import Kind
 
