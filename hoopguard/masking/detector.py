@@ -133,9 +133,7 @@ def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:
 
 
 @lru_cache(maxsize=64)
-def detector_for(
-    entities: frozenset[str], custom: tuple[Recogniser, ...], languages: Languages = ENGLISH
-) -> Detector:
+def detector_for(entities: frozenset[str], custom: tuple[Recogniser, ...], languages: Languages = ENGLISH) -> Detector:
     """Return the one detector for these entities; rules, directions and reloads share it and its memory.
 
     Raises:

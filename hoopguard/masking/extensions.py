@@ -1,4 +1,4 @@
-"""Recognisers for what Presidio's own miss: internal hosts in e-mail addresses, short IPv6 addresses, cards."""
+"""Recognisers for what Presidio's own miss: internal hosts in e-mail addresses, short IPv6 addresses, cards, PESEL."""
 
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import regex
 from presidio_analyzer import Pattern, PatternRecognizer
-from presidio_analyzer.predefined_recognizers import CreditCardRecognizer
+from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, PlPeselRecognizer
 
 FLAGS: Final = regex.DOTALL | regex.MULTILINE
 
@@ -86,11 +86,23 @@ class SecurityCodeRecognizer(PatternRecognizer):
         super().__init__("CARD_SECURITY_CODE", patterns=patterns, global_regex_flags=FLAGS)
 
 
+class PeselRecognizer(PlPeselRecognizer):
+    """Finds Polish PESEL numbers by their checksum; Presidio's own compares its complement, so misses most of them."""
+
+    need = r"\d"
+
+    def validate_result(self, pattern_text: str) -> bool:
+        """Tell whether the weighted sum of all digits, the last one's weight being 1, ends in 0."""
+        weights = (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)
+        return sum(weight * int(digit) for weight, digit in zip(weights, pattern_text, strict=True)) % 10 == 0
+
+
 EXTENSIONS: Final[Mapping[str, tuple[Callable[[], Any], ...]]] = MappingProxyType(
     {
         "CREDIT_CARD": (FurtherCardRecognizer,),
         "EMAIL_ADDRESS": (InternalEmailRecognizer,),
         "IP_ADDRESS": (ShortIpRecognizer,),
+        "PL_PESEL": (PeselRecognizer,),
     }
 )
 """What looks for some of Presidio's entities beside Presidio's own recognisers."""

@@ -4,11 +4,13 @@ Presidio needs tokens for its context words only ("phone" before a number lifts 
 belongs to exactly one token, so that a finding always has one; whatever is not a word counts as punctuation.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import regex
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+
+from hoopguard.policy.nlp import ENGLISH
 
 WORD: Final = regex.compile(r"\w+")
 _TOKEN: Final = regex.compile(r"\w+|\W", regex.DOTALL)
@@ -16,6 +18,10 @@ _TOKEN: Final = regex.compile(r"\w+|\W", regex.DOTALL)
 
 class WordNlpEngine(NlpEngine):
     """Tokens for Presidio's context words, from a regular expression."""
+
+    def __init__(self, languages: Sequence[str] = ENGLISH) -> None:
+        """Take the languages that an analyzer engine is to ask for."""
+        self._languages = tuple(languages)
 
     def load(self) -> None:
         """Load nothing: there are no weights."""
@@ -57,8 +63,8 @@ class WordNlpEngine(NlpEngine):
         return []
 
     def get_supported_languages(self) -> list[str]:
-        """Return the languages whose recognisers Presidio has; words are made out the same way in all of them."""
-        return sorted({"en", "de", *(language for language, _ in recognisers_by_entity().values())})
+        """Return the languages that it was made for; words are made out the same way in all of them."""
+        return list(self._languages)
 
 
 def _lemma(word: str) -> str:
