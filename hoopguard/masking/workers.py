@@ -11,10 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 from weakref import WeakKeyDictionary, finalize
 
@@ -78,6 +78,8 @@ class Worker:
         except OSError as error:
             raise DetectionGaveUp("no process could be started to look at the text") from error
         self._end = finalize(self, _end, self._process, self._channel)
+        if self._is_closed:
+            self._process.kill()
 
     def _is_ready(self) -> bool:
         """Tell whether the process runs, can learn more, and says nothing unasked: its end would be to be read."""
@@ -93,9 +95,10 @@ class Worker:
         self._learned = 0
 
     def close(self) -> None:
-        """End the process, and start none any more."""
+        """End the process, and start none any more; whichever thread has borrowed the worker learns of it by that."""
         self._is_closed = True
-        self.stop()
+        if (process := self._process) is not None:
+            process.kill()
 
     def learn(self, detector: Detector) -> None:
         """Have the process build a detector and warm it up, unless it has.
@@ -216,3 +219,10 @@ class WorkerPool:
         """End all processes for good; whoever waits for one of them is told that it failed."""
         for worker in self._workers:
             worker.close()
+        idle: list[Worker] = []
+        with suppress(Empty):
+            while True:
+                idle.append(self._idle.get_nowait())
+        for worker in idle:
+            worker.stop()
+            self._idle.put(worker)

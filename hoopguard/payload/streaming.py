@@ -169,7 +169,10 @@ class AnswerStream:
         before = self._finish_groups(ended, {piece.channel: piece for piece in pieces}) if ended else b""
         self._last = body
         name = event.event if event.event in self.shape.event_names else ""
-        return before + self._show(body, name, pieces)
+        shown = before + self._show(body, name, pieces)
+        if ended:
+            self._finished |= {place[0] for place, _ in self._growing} if ended is EVERYTHING else set(ended)
+        return shown
 
     def _read(self, body: Body) -> list[_Piece]:
         """Pass an event's strings through the stages."""
@@ -252,7 +255,6 @@ class AnswerStream:
                 self._growing[channel[:2]].is_open = False
                 piece.over = True
                 piece.node[piece.key] += self._finish(channel)
-        self._finished |= set(ended) if ended is not EVERYTHING else {place[0] for place, _ in self._growing}
         return self._flush(elsewhere)
 
     def _flush(self, channels: list[Channel]) -> bytes:

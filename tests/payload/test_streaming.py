@@ -287,6 +287,16 @@ def test_a_choice_that_has_finished_is_not_finished_again_by_a_stop() -> None:
     assert [(choice["index"], choice["finish_reason"]) for choice in stopped["choices"]] == [(1, "content_filter")]
 
 
+@pytest.mark.parametrize("last", [{"content": "c"}, {}])
+def test_a_choice_stopped_by_what_was_held_at_its_end_has_the_gateways_finish_reason(last: dict[str, str]) -> None:
+    """The model's own end of the choice never went out, so the choice has not finished yet."""
+    out = bodies(
+        play(sse(delta(content="ab" if last else "abc"), delta(finish="stop", **last)), Doubling(), Forbids("cc"))
+    )
+    reasons = [choice["finish_reason"] for body in out[:-1] for choice in body["choices"] if choice["finish_reason"]]
+    assert reasons == ["content_filter"]
+
+
 def test_a_stream_stopped_by_its_first_word_still_ends_properly() -> None:
     """Even when no event went out before."""
     out = bodies(play(sse(delta(content="bad")), Forbids("bad")))
