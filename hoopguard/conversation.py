@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mitmproxy import http
-from mitmproxy.websocket import WebSocketMessage
-from wsproto.frame_protocol import CloseReason, Opcode
+from wsproto.frame_protocol import CloseReason
 
+from hoopguard.conversation_record import ConversationRecord
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.identity.permissions import permit
 from hoopguard.payload import strict_json
 from hoopguard.payload.fields import is_label, read_aside
-from hoopguard.payload.openai_realtime import error_event, is_audio, named_models
+from hoopguard.payload.openai_realtime import error_event, named_models
+from hoopguard.payload.openai_realtime_answers import OpenAnswers
 from hoopguard.payload.streaming import AnswerStream, Channel, Stage
 from hoopguard.policy import PolicyHolder
 
@@ -34,6 +35,7 @@ _CODES: Final = {
     "hoopguard_bad_body": CloseReason.INVALID_FRAME_PAYLOAD_DATA,
     "hoopguard_body_too_large": CloseReason.MESSAGE_TOO_BIG,
     "hoopguard_policy_changed": CloseReason.SERVICE_RESTART,
+    "hoopguard_stopping": CloseReason.GOING_AWAY,
 }
 """Close codes (RFC 6455 §7.4.1) of some refusals; else it is 1008 for the caller's fault, 1011 for anybody else's."""
 
@@ -49,6 +51,10 @@ class Heard:
     cleanly: bool = True
 
 
+class Silence:
+    """Nobody has said anything for a while; that they may go on is seen to nevertheless."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What may go on to the model and to the caller; the conversation ends after it if there is a ``close`` code."""
@@ -59,21 +65,27 @@ class Turn:
 
 
 class Conversation:
-    """One caller and one model; ``heard`` is what is to be inspected next, ``turn`` what came of it."""
+    """One caller and one model; ``heard`` is what is to be inspected next, ``turn`` what came of it.
+
+    ``stopping`` is set by the gateway that ends; ``record`` is what will remain.
+    """
 
     def __init__(self, exchange: Exchange, stations: Mapping[str, Any], policy: PolicyHolder) -> None:
-        self.heard: Heard | None = None
+        self.heard: Heard | Silence | None = None
         self.turn: Turn | None = None
         self.over = False
+        self.stopping = False
         self._exchange = exchange
         self._stations = dict(stations)
         self._policy = policy
-        self._size = 0
+        self._open = OpenAnswers()
         self._answers = AnswerStream(
             exchange.format.stream, exchange.stages, exchange.drop_repeats, _Unmasking(exchange), exchange.unseen
         )
-        exchange.facts["messages"] = {"request": 0, "response": 0}
-        exchange.facts["unrecorded_audio"] = {"request": 0, "response": 0}
+        record = exchange.policy.policy.record
+        self.record = ConversationRecord(
+            exchange.facts, max_bytes=record.segment_bytes, keeps=record.content == "masked"
+        )
 
     @property
     def max_message_bytes(self) -> int:
@@ -88,38 +100,42 @@ class Conversation:
             if heard is not None and not self.over:
                 self.turn = await self._follow(flow, heard)
         except Refused as refused:
-            self.turn = self.end(flow, refused)
+            self.turn = self.end(refused)
         except BaseException:  # whatever it is, an exit too, the conversation must end here
             _log.exception("%s: the conversation was ended, a message could not be inspected", self._exchange.id)
-            self.turn = self.fail(flow)
+            self.turn = self.fail()
             task = asyncio.current_task()
             if task is not None and task.cancelling() > 0:
                 raise
 
-    def end(self, flow: http.HTTPFlow, refused: Refused, close: int | None = None) -> Turn:
+    def end(self, refused: Refused, close: int | None = None) -> Turn:
         """End the conversation: tell the caller why, in the API's words."""
         refused.__traceback__ = refused.__cause__ = refused.__context__ = None
         self.over = True
         self._exchange.finish(refused.outcome, f"{refused.code}: {refused.message}")
         last = error_event(refused.status, refused.code, refused.message, self._exchange.id, **refused.more)
-        self._record(flow, last, from_caller=False)
+        self.record.add_last(last)
         usual = CloseReason.POLICY_VIOLATION if refused.status < 500 else CloseReason.INTERNAL_ERROR
         return Turn(to_caller=(last,), close=close or _CODES.get(refused.code, usual))
 
-    def fail(self, flow: http.HTTPFlow) -> Turn:
+    def fail(self) -> Turn:
         """End the conversation because of a bug of ours."""
-        return self.end(flow, Refused(503, "hoopguard_failed", _FAILED, "failed"))
+        return self.end(Refused(503, "hoopguard_failed", _FAILED, "failed"))
 
-    async def _follow(self, flow: http.HTTPFlow, heard: Heard) -> Turn:
-        if heard.content is None:
-            return self._left(flow, heard)
+    async def _follow(self, flow: http.HTTPFlow, heard: Heard | Silence) -> Turn:
+        if isinstance(heard, Heard) and heard.content is None:
+            return self._left(heard)
         await self._still_welcome(flow)
+        if isinstance(heard, Silence) or heard.content is None:
+            return Turn()
         if heard.from_caller:
             return await self._from_caller(flow, heard.content)
-        return await self._from_model(flow, heard.content)
+        return await self._from_model(heard.content)
 
     async def _still_welcome(self, flow: http.HTTPFlow) -> None:
-        """Refuse to go on with a token that has expired, or under a policy that is no more."""
+        """Refuse to go on with a token that has expired, under a policy that is no more, or in a gateway that ends."""
+        if self.stopping:
+            raise Refused(503, "hoopguard_stopping", "The gateway is stopping; connect again.", "failed")
         if (await self._policy.refresh()).digest != self._exchange.policy.digest:
             message = "The policy has changed; connect again, so that the conversation goes on under the new one."
             raise Refused(503, "hoopguard_policy_changed", message)
@@ -143,7 +159,7 @@ class Conversation:
         if not exchange.reading.opaque.keys() <= exchange.unseen:
             raise Refused(503, "hoopguard_failed", _FAILED, "failed")
         message = strict_json.dump(exchange.body)
-        self._keep(flow, message, from_caller=True)
+        self.record.add(message, from_caller=True)
         return Turn(to_model=(message,))
 
     def _check_models(self, event: dict[str, Any]) -> None:
@@ -168,12 +184,13 @@ class Conversation:
             message = "This message needs approval, for which a live conversation cannot wait; ask over another route."
             raise Refused(403, "hoopguard_approval_required", message)
 
-    async def _from_model(self, flow: http.HTTPFlow, raw: bytes) -> Turn:
+    async def _from_model(self, raw: bytes) -> Turn:
         try:
             event = await strict_json.parse_aside(raw)
         except strict_json.BodyError as error:
             message = f"A message of the model's cannot be inspected: {error}."
             raise Refused(502, "hoopguard_bad_answer", message, "failed") from error
+        self._open.follow(event)
         try:
             out = self._answers.feed(strict_json.dump(event) + b"\n")
             self._answers.forget_finished()
@@ -181,26 +198,27 @@ class Conversation:
             _log.exception("%s: the conversation was ended, the model's message is refused", self._exchange.id)
             message = "A message of the model's could not be inspected; the conversation ends here."
             raise Refused(502, "hoopguard_stream_failed", message, "failed") from error
-        return self._said(flow, out, CloseReason.POLICY_VIOLATION if self._answers.ended else None)
+        return self._said(out, CloseReason.POLICY_VIOLATION if self._answers.ended else None)
 
-    def _said(self, flow: http.HTTPFlow, out: bytes, close: int | None) -> Turn:
+    def _said(self, out: bytes, close: int | None) -> Turn:
         """Return the turn that gives the caller some lines of the model's stream."""
         for message in self._answers.take_recorded(out).splitlines():
-            self._keep(flow, message, from_caller=False)
+            self.record.add(message, from_caller=False)
         self.over = close is not None
         return Turn(to_caller=tuple(out.splitlines()), close=close)
 
-    def _left(self, flow: http.HTTPFlow, heard: Heard) -> Turn:
+    def _left(self, heard: Heard) -> Turn:
         """End the conversation because one side has left; if the model said goodbye, what is held of it comes first."""
         exchange = self._exchange
         if heard.from_caller:
             self.over = True
-            exchange.finish(*(("allowed", "") if heard.cleanly else ("cancelled", "the caller's connection ended")))
+            gone = "the caller left in the middle of an answer" if heard.cleanly else "the caller's connection ended"
+            exchange.finish(*(("allowed", "") if heard.cleanly and not self._open else ("cancelled", gone)))
             return Turn(close=CloseReason.NORMAL_CLOSURE)
-        if not heard.cleanly:
-            message = "The model broke off the conversation."
-            raise Refused(502, "hoopguard_model_unreachable", message, "failed")
-        turn = self._said(flow, self._answers.finish(), CloseReason.NORMAL_CLOSURE)
+        if self._open or not heard.cleanly:
+            how = "left in the middle of an answer" if heard.cleanly else "broke off the conversation"
+            raise Refused(502, "hoopguard_model_unreachable", f"The model {how}.", "failed")
+        turn = self._said(self._answers.finish(), CloseReason.NORMAL_CLOSURE)
         exchange.finish("allowed", "")
         return turn
 
@@ -209,27 +227,6 @@ class Conversation:
         result = getattr(self._stations[station], hook)(flow)
         if result is not None:
             await result
-
-    def _keep(self, flow: http.HTTPFlow, message: bytes, *, from_caller: bool) -> None:
-        """Record a message as it goes on; speech, which nobody has looked into, is only counted.
-
-        Raises:
-            Refused: the conversation does not fit into one segment of the recording any more.
-        """
-        direction = "request" if from_caller else "response"
-        self._exchange.facts["messages"][direction] += 1
-        if is_audio(message):
-            self._exchange.facts["unrecorded_audio"][direction] += 1
-            return
-        self._size += len(message)
-        if self._size > self._exchange.policy.policy.record.segment_bytes:
-            message_ = "The conversation has become too long to be recorded; begin a new one."
-            raise Refused(413, "hoopguard_body_too_large", message_)
-        self._record(flow, message, from_caller=from_caller)
-
-    def _record(self, flow: http.HTTPFlow, message: bytes, *, from_caller: bool) -> None:
-        if flow.websocket is not None and self._exchange.policy.policy.record.content == "masked":
-            flow.websocket.messages.append(WebSocketMessage(Opcode.TEXT, from_caller, message))
 
 
 class _Unmasking:

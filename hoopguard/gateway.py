@@ -26,6 +26,7 @@ from hoopguard import __version__
 from hoopguard.approval.addon import Approval
 from hoopguard.authority import AuthorityError, check_authority, load_authority, utc_now
 from hoopguard.chain import Chain
+from hoopguard.conversation_layer import end_conversations
 from hoopguard.dispatch import reserve_flows
 from hoopguard.guardrail.addon import Guardrail
 from hoopguard.identity.addon import Identity
@@ -179,6 +180,10 @@ class Gateway:
             loaded = self._policy.current
             names = ", ".join(connection.name for connection in loaded.policy.connections)
             _log.info("hoopguard %s governs %s by %s (%s)", __version__, names, loaded.file, loaded.digest[:12])
+
+    async def done(self) -> None:
+        """Let nobody be in the middle of a conversation when the stations end, which they do next."""
+        await end_conversations()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """Let traffic be read as HTTP, or not at all."""

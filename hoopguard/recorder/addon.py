@@ -143,8 +143,16 @@ def _state(
         "backup": None,
         "request": request,
         "response": response,
-        "websocket": flow.websocket.get_state() if flow.websocket is not None else None,
+        "websocket": _conversation(flow, exchange),
     }
+
+
+def _conversation(flow: http.HTTPFlow, exchange: Exchange) -> dict[str, Any] | None:
+    """Return what ``WebSocketData.get_state`` would; the messages are written already."""
+    if flow.websocket is None:
+        return None
+    spoken = {"messages": exchange.conversation.record.messages} if exchange.conversation is not None else {}
+    return {**flow.websocket.get_state(), **spoken}
 
 
 _WRITTEN: Final[WeakKeyDictionary[Connection, tuple[tuple[Any, ...], Encoded]]] = WeakKeyDictionary()
