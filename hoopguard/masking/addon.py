@@ -144,16 +144,16 @@ def check_masks(loaded: LoadedPolicy) -> None:
     """Build and warm up every masker of a policy before it comes into force.
 
     Raises:
-        PolicyError: a rule names an entity that nobody recognises.
+        PolicyError: a rule names an entity that nobody recognises, or a language model is too slow for streams.
     """
     for connection in loaded.policy.connections:
         for direction in ("request", "response"):
             try:
                 masker = Masker.build(loaded.policy, connection.name, direction)
+                if masker is not None:
+                    masker.warm_up()
             except ValueError as error:
                 raise PolicyError(loaded.file, "mask · entities", None, str(error)) from error
-            if masker is not None:
-                masker.warm_up()
 
 
 def _redactor(masker: Masker) -> Callable[[str], str]:

@@ -70,7 +70,13 @@ class Detector:
         self._prefilter = Prefilter({key: said for source in self._sources for key, said in source.patterns.items()})
         self._pending = Pending(pending_patterns(self.recognisers))
         self._own_pending: list[Any] = [each for each in self.recognisers if hasattr(each, "pending_from")]
+        self._models: list[Any] = [each for each in self.recognisers if hasattr(each, "check_hold")]
         self.memory = Memory()
+
+    @property
+    def has_model(self) -> bool:
+        """Tell whether a language model looks at texts, too, which takes more time than patterns do."""
+        return bool(self._models)
 
     def detect(self, text: str, *, budget: Budget) -> tuple[Finding, ...]:
         """Return what Presidio finds in a text, ordered by place.
@@ -112,6 +118,15 @@ class Detector:
             return min([at, *(int(recogniser.pending_from(text, start)) for recogniser in self._own_pending)])
         except TimeoutError as error:
             raise DetectionGaveUp("a pattern did not finish in time") from error
+
+    def check_hold(self) -> None:
+        """Try whether streams can be looked at on the event loop.
+
+        Raises:
+            ValueError: a language model would hold everybody up for longer than the policy allows.
+        """
+        if self._models:
+            self._models[0].check_hold()  # all of them are the one model
 
     def warm_up(self) -> None:
         """Do what the first text would otherwise wait for: compile, load number metadata, read suffix lists."""

@@ -52,7 +52,8 @@ class Inspection:
         """
         known = Known(masker.detector)
         if small:
-            known.look_at_once(Budget(_AT_ONCE_S), _AT_ONCE_CHARS)
+            if not masker.detector.has_model:
+                known.look_at_once(Budget(_AT_ONCE_S), _AT_ONCE_CHARS)
             result = work(PreparedMasker(masker, known))
             if not known.missing:
                 return result

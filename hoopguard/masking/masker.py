@@ -133,8 +133,14 @@ class Masker:
         return None if self.place is None else Walk(self.place, self.hide_field, most_chars)
 
     def warm_up(self) -> None:
-        """Do what the first text would otherwise wait for."""
+        """Do what the first text would otherwise wait for.
+
+        Raises:
+            ValueError: a language model is too slow for streamed answers.
+        """
         self.detector.warm_up()
+        if self.direction == "response":
+            self.detector.check_hold()
 
     def claims(self, findings: Iterable[Finding]) -> list[Claim]:
         """Return the findings that some rule hides, each with the first rule that does."""

@@ -1,35 +1,37 @@
-"""Language models that the operator has on disk, by Presidio's own classes, and sentence by sentence.
+"""Language models that the operator has on disk: what they find, sentence by sentence.
 
 A model sees one sentence at a time, in whole texts as in streams; so both find the same, and a stream is held to its
 sentence's end and no longer. Nothing is ever downloaded: the policy names a folder, and the libraries are told to
 stay offline.
+
+Streams are looked at on the event loop, where everybody waits meanwhile. So what models take there of an exchange is
+bounded by the policy's ``stream_hold``: half of it is there for one sentence, which is tried when the policy is read,
+and once the other half is taken, further sentences wait until time has redeemed it.
 """
 
-import os
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from threading import Lock
 from typing import Any, Final
 
 import regex
 from presidio_analyzer import EntityRecognizer, RecognizerResult
-from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine, StanzaNlpEngine
 
-from hoopguard.masking.scan import current_scan
+from hoopguard.masking.engines import Find, Found, load_model
+from hoopguard.masking.scan import Scan, current_scan
 from hoopguard.policy.nlp import ModelRecogniser, Nlp
 
-_MOST_CHARS: Final = 400
-SENTENCE: Final = rf"[^\s.!?。！？](?:[^.!?\n。！？]|[.!?](?!\s)){{0,{_MOST_CHARS}}}(?:[.!?。！？]{{1,8}}|\n)?"
-"""A sentence, or as much of one as a model is given at once."""
 SENTENCE_FLAGS: Final = regex.DOTALL
-
-_SENTENCE: Final = regex.compile(SENTENCE, SENTENCE_FLAGS)
 _REMEMBERED: Final = 512
+_TRIES: Final = 5
 
-Found = tuple[str, int, int, float]
-"""Entity, start, end, score."""
-Find = Callable[[str], list[Found]]
+
+def sentence(most_chars: int) -> str:
+    """Return a pattern of a sentence, or as much of one as a model is given at once: whole words if there are any."""
+    begun = rf"[^\s.!?。！？](?:[^.!?\n。！？]|[.!?](?!\s)){{0,{most_chars}}}"
+    return rf"{begun}(?:[.!?。！？]{{1,8}}|\n|(?=\s)|\Z)|{begun}"
 
 
 class SentenceModel:
@@ -40,22 +42,35 @@ class SentenceModel:
         self._seen: OrderedDict[str, list[Found]] = OrderedDict()
         self._lock = Lock()
 
-    def __call__(self, sentence: str) -> list[Found]:
-        """Return what the model finds in a sentence."""
+    def recall(self, sentence: str) -> list[Found] | None:
+        """Return what the model found in a sentence, or None if it is not remembered."""
         with self._lock:
-            found = self._seen.pop(sentence, None)
-            if found is None:
-                found = self._find(sentence)
-            self._seen[sentence] = found
+            if sentence in self._seen:
+                self._seen.move_to_end(sentence)
+            return self._seen.get(sentence)
+
+    def look(self, sentence: str) -> list[Found]:
+        """Return what the model finds in a sentence, and remember it."""
+        with self._lock:
+            found = self._seen[sentence] = self._find(sentence)
             if len(self._seen) > _REMEMBERED:
                 self._seen.popitem(last=False)
             return found
 
+    def seconds(self, chars: int) -> float:
+        """Return the least of what some sentences of a length take."""
+        words = ("The quick Fox of Paris, 7 years old, met Ann Lee at noon " * (chars // 50 + 1))[:chars]
+        taken = []
+        with self._lock:
+            for _ in range(_TRIES):
+                began = time.perf_counter()
+                self._find(words)
+                taken.append(time.perf_counter() - began)
+        return min(taken)
+
 
 class ModelEntityRecognizer(EntityRecognizer):
     """Presidio's interface around a model, for one of the entities that it finds."""
-
-    pending = (SENTENCE, SENTENCE_FLAGS)
 
     def __init__(self, said: ModelRecogniser) -> None:
         """Load the model, unless another entity's recogniser has.
@@ -63,11 +78,29 @@ class ModelEntityRecognizer(EntityRecognizer):
         Raises:
             ValueError: the model, or the library that reads it, is not there.
         """
+        self._nlp = said.nlp
         self._model = model_for(said.nlp)
+        self.pending = (sentence(said.nlp.sentence_chars), SENTENCE_FLAGS)
+        self._sentence = regex.compile(*self.pending)
         super().__init__([said.entity], name=said.name, supported_language=said.nlp.language)
 
     def load(self) -> None:
         """Load nothing more."""
+
+    def check_hold(self) -> None:
+        """Try whether the model is quick enough for streams.
+
+        Raises:
+            ValueError: one sentence would hold everybody up for longer than the policy allows.
+        """
+        most_s, chars = self._nlp.stream_hold_s / 2, self._nlp.sentence_chars
+        taken_s = self._model.seconds(chars)
+        if taken_s > most_s:
+            raise ValueError(
+                f"the {self._nlp.engine} model in {self._nlp.model} takes {taken_s * 1000:.0f} ms for a sentence of "
+                f"{chars} characters, but streams can wait {most_s * 1000:.0f} ms, half of stream_hold; "
+                'expected a smaller sentence_chars, a longer stream_hold, or on = "request" for what only a model finds'
+            )
 
     def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
         """Return what the model finds in the sentences from the current pass's start on.
@@ -78,16 +111,35 @@ class ModelEntityRecognizer(EntityRecognizer):
         scan = current_scan()
         passed = scan.passed(self)
         results: list[RecognizerResult] = []
-        for match in _SENTENCE.finditer(text, scan.start_of(self)):
-            scan.left_s()
+        for match in self._sentence.finditer(text, scan.start_of(self)):
+            grows = scan.may_wait and match.end() == len(text) and not text.endswith("\n")
+            found = None if grows else self._look(match.group(), scan)
+            if found is None:
+                scan.stop(match.start())
+                break
             passed.append(match.span())
             at = match.start()
             results += [
                 RecognizerResult(entity, at + start, at + end, score)
-                for entity, start, end, score in self._model(match.group())
+                for entity, start, end, score in found
                 if entity == self.supported_entities[0] and start < end
             ]
         return results
+
+    def _look(self, sentence: str, scan: Scan) -> list[Found] | None:
+        """Return what is in a sentence, or None if the model has taken too much of everybody's time for now."""
+        left_s = scan.left_s()
+        found = self._model.recall(sentence)
+        if found is not None:
+            return found
+        taken = scan.budget.by_models
+        if taken is None:
+            return self._model.look(sentence)
+        if taken.seconds >= self._nlp.stream_hold_s / 2:
+            return None
+        found = self._model.look(sentence)
+        taken.add(left_s - scan.left_s())
+        return found
 
 
 @lru_cache(maxsize=8)
@@ -97,48 +149,4 @@ def model_for(nlp: Nlp) -> SentenceModel:
     Raises:
         ValueError: the model, or the library that reads it, is not there.
     """
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    try:
-        return SentenceModel(_BUILDERS[nlp.engine](nlp))
-    except (ImportError, OSError, AttributeError) as error:
-        raise ValueError(f"the {nlp.engine} model in {nlp.model} cannot be loaded: {error}") from error
-
-
-def _engine(build: Any, nlp: Nlp) -> Find:
-    """Return what finds entities by one of Presidio's NLP engines."""
-    configuration = NerModelConfiguration(
-        model_to_presidio_entity_mapping=nlp.mapping, default_score=nlp.score, labels_to_ignore=[]
-    )
-    engine = build(models=[{"lang_code": nlp.language, "model_name": nlp.model}], ner_model_configuration=configuration)
-    engine.load()
-
-    def find(sentence: str) -> list[Found]:
-        artifacts = engine.process_text(sentence, nlp.language)
-        spans = zip(artifacts.entities, artifacts.scores, strict=True)
-        return [(span.label_, span.start_char, span.end_char, float(score)) for span, score in spans]
-
-    return find
-
-
-def _recogniser(name: str, mapping: str, nlp: Nlp) -> Find:
-    """Return what finds entities by one of Presidio's recognisers that have a model of their own."""
-    from presidio_analyzer import predefined_recognizers
-
-    settings = {mapping: nlp.mapping, "model_name": nlp.model, "threshold": nlp.score}
-    recogniser = getattr(predefined_recognizers, name)(supported_language=nlp.language, **settings)
-    recogniser.load()
-    entities = sorted(nlp.entities)
-
-    def find(sentence: str) -> list[Found]:
-        results = recogniser.analyze(sentence, entities, None)
-        return [(result.entity_type, result.start, result.end, float(result.score)) for result in results]
-
-    return find
-
-
-_BUILDERS: Final[dict[str, Callable[[Nlp], Find]]] = {
-    "gliner": partial(_recogniser, "GLiNERRecognizer", "entity_mapping"),
-    "spacy": partial(_engine, SpacyNlpEngine),
-    "stanza": partial(_engine, partial(StanzaNlpEngine, download_if_missing=False)),
-    "transformers": partial(_recogniser, "HuggingFaceNerRecognizer", "label_mapping"),
-}
+    return SentenceModel(load_model(nlp))

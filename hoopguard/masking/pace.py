@@ -103,6 +103,7 @@ class Pace:
         self._work = work if cpu is None else None
         self._cpu: Clock = work if cpu is None else cpu
         self._debt = Load() if load is None else load.like()
+        self._by_models = self._debt.like()
         self._budget: Budget | None = None
 
     @property
@@ -122,7 +123,9 @@ class Pace:
         """Begin a turn: return its budget, and the time on its clock."""
         if self._work is not None:
             self._work.start()
-        self._budget = Budget(_TURN_IF_CROWDED_S if self.load.crowded else _TURN_S, self._cpu)
+        self._budget = Budget(
+            _TURN_IF_CROWDED_S if self.load.crowded else _TURN_S, self._cpu, by_models=self._by_models
+        )
         return self._budget, self._cpu()
 
     def end(self, began: float) -> float:

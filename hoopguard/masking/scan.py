@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import regex
 
@@ -19,18 +19,34 @@ class DetectionGaveUp(Exception):
     """A text could not be looked at completely, so it must not pass."""
 
 
-class Budget:
-    """The time that some work may take, on one clock; whoever does the work asks every now and then."""
+class Taken(Protocol):
+    """Seconds that some kind of work has taken lately; less as time goes by."""
 
-    __slots__ = ("_clock", "_until", "_unwanted")
+    @property
+    def seconds(self) -> float:
+        """Return what is left of the seconds taken."""
+
+    def add(self, seconds: float) -> float:
+        """Note that so much time was taken; return what there is now."""
+
+
+class Budget:
+    """The time that some work may take, on one clock; whoever does the work asks every now and then.
+
+    ``by_models`` is what language models took of it, where that is bounded for itself: on the event loop.
+    """
+
+    __slots__ = ("_clock", "_until", "_unwanted", "by_models")
 
     def __init__(
         self,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
         unwanted: Callable[[], bool] | None = None,
+        by_models: Taken | None = None,
     ) -> None:
         """Begin now; ``unwanted`` tells whether nobody waits for the result any more."""
+        self.by_models = by_models
         self._clock = clock
         self._until = clock() + seconds
         self._unwanted = unwanted
@@ -57,7 +73,8 @@ class Scan:
 
     Each *seeker* (a pattern, or phonenumbers for one region) takes a text from left to right, going on where its
     last match ended; ``starts`` says who begins before ``start``, because it was in the middle of a match there.
-    Patterns that are ``impossible`` match nowhere in the text, so nobody searches for them.
+    Patterns that are ``impossible`` match nowhere in the text, so nobody searches for them. Where the rest of the text
+    ``may_wait``, a seeker that is dear may stop early, and says where it ``stopped``.
     """
 
     budget: Budget
@@ -65,6 +82,18 @@ class Scan:
     starts: dict[Hashable, int] = field(default_factory=dict)
     seekers: dict[Hashable, list[tuple[int, int]]] = field(default_factory=dict)
     impossible: frozenset[Hashable] = frozenset()
+    may_wait: bool = False
+    stopped: int | None = None
+
+    def stop(self, offset: int) -> None:
+        """Leave the text from an offset on for another pass.
+
+        Raises:
+            DetectionGaveUp: there will be none.
+        """
+        if not self.may_wait:
+            raise DetectionGaveUp("language models have taken too much of everybody's time")
+        self.stopped = offset if self.stopped is None else min(self.stopped, offset)
 
     @property
     def earliest(self) -> int:

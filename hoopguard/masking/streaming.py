@@ -105,9 +105,11 @@ class TextStream:
     def _advance(self, budget: Budget, *, whole: bool = False) -> str:
         self.scans += 1
         text = self._window
-        scan = Scan(budget, self._released, self._starts)
+        scan = Scan(budget, self._released, self._starts, may_wait=not whole)
         findings = self._masker.detector.scan(text, scan)
-        certain = self._pending
+        certain = self._pending if scan.stopped is None else min(self._pending, scan.stopped)
+        if certain <= self._released and not whole:
+            return ""
         if not whole:
             # A finding's context words include the word it begins in, which may not be complete.
             unsure = (f.start for f in findings if self._released <= f.start < certain and word_is_open(text, f.start))

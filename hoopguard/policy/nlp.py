@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from hoopguard.policy.masking import Recogniser
 from hoopguard.policy.table import Table
-from hoopguard.policy.values import policy_folder
+from hoopguard.policy.values import DurationS, policy_folder
 
 Languages = tuple[str, ...]
 """ISO 639-1 codes, each once, in order."""
@@ -51,6 +51,8 @@ class Nlp(Table):
     model: Annotated[str, AfterValidator(_folder)]
     language: Language = "en"
     score: Annotated[float, Field(gt=0, le=1)] = 0.85
+    sentence_chars: Annotated[int, Field(ge=40, le=2_000)] = 400
+    stream_hold_s: Annotated[DurationS, Field(alias="stream_hold", gt=0, le=10)] = 0.05
     labels: Annotated[tuple[tuple[str, Entity], ...], BeforeValidator(_pairs)] = ()
 
     @property

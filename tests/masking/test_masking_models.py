@@ -1,10 +1,12 @@
 """A language model that the operator has is plugged in, and finds in streams what it finds in whole texts."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+import regex
 import spacy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,14 @@ from maskable import cut, sizes, streamed, timeless
 from spacy.training import Example
 from thinc.util import fix_random_seed
 
+from hoopguard.masking import streaming
+from hoopguard.masking.addon import check_masks
+from hoopguard.masking.engines import Found
+from hoopguard.masking.inspection import Inspection
 from hoopguard.masking.masker import Masker
+from hoopguard.masking.models import SENTENCE_FLAGS, SentenceModel, sentence
+from hoopguard.masking.pace import Load, Pace
+from hoopguard.masking.scan import DetectionGaveUp
 from hoopguard.policy import LoadedPolicy, PolicyError, load_policy
 
 NAMES = ("Ann", "Bob", "Zoe", "Max")
@@ -60,9 +69,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def loaded(model: Path, engine: str = "spacy", name: str = "names") -> LoadedPolicy:
+def loaded(model: Path, name: str = "names", more: str = "", on: str = "both") -> LoadedPolicy:
     file = model.parent / "policy.toml"
-    file.write_text(POLICY.replace("ENGINE", engine).replace("MODEL", name))
+    table = POLICY.replace("[[mask]]", f'{more}\n[[mask]]\non = "{on}"')
+    file.write_text(table.replace("ENGINE", "spacy").replace("MODEL", name))
     return load_policy(file)
 
 
@@ -117,8 +127,131 @@ def test_a_model_that_is_not_on_disk_is_a_mistake_and_nothing_is_fetched(model: 
         loaded(model, name="en_core_web_sm")
 
 
-@pytest.mark.parametrize("engine", ["gliner", "spacy", "stanza", "transformers"])
-def test_a_folder_that_holds_no_model_of_its_engine_is_refused(model: Path, engine: str) -> None:
+def test_a_folder_that_holds_no_model_is_refused(model: Path) -> None:
     (model.parent / "empty").mkdir(exist_ok=True)
-    with pytest.raises(ValueError, match=f"the {engine} model in .* cannot be loaded"):
-        Masker.build(loaded(model, engine, "empty").policy, "llm", "response")
+    with pytest.raises(ValueError, match=r"the spacy model in .* cannot be loaded"):
+        Masker.build(loaded(model, name="empty").policy, "llm", "response")
+
+
+def test_a_sentence_that_is_too_long_is_cut_between_words() -> None:
+    words = "likes tea, Ann and Bob " * 100
+    parts = [part.strip() for part in regex.findall(sentence(400), words, SENTENCE_FLAGS)]
+    assert " ".join(parts) == words.strip()
+    assert max(map(len, parts)) <= 401
+
+
+def test_what_has_no_words_is_cut_anywhere() -> None:
+    assert [len(part) for part in regex.findall(sentence(400), "x" * 1_000, SENTENCE_FLAGS)] == [401, 401, 198]
+
+
+class Slow:
+    """A clock that a model moves on by the time that it takes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, takes_s: float) -> None:
+        self.now = 0.0
+        look = SentenceModel.look
+
+        def slowly(model: SentenceModel, sentence: str) -> list[Found]:
+            self.now += takes_s
+            return look(model, sentence)
+
+        monkeypatch.setattr(SentenceModel, "look", slowly)
+        monkeypatch.setattr(SentenceModel, "recall", lambda model, sentence: None)
+        monkeypatch.setattr(streaming, "_REST_S_PER_S", 0)  # streams rest by another clock
+
+    def pace(self) -> Pace:
+        return Pace(Load(self), cpu=self)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def told(count: int) -> str:
+    """Return sentences no two of which are the same, so that none is remembered."""
+    return "".join(f"Ask Bob today, {number} times! Zoe likes {number} cups. " for number in range(count))
+
+
+def test_a_burst_of_sentences_waits_until_time_has_redeemed_what_the_model_took(
+    rules: Masker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = rules.mask(told(10) + "  " * 20).text
+    clock = Slow(monkeypatch, 0.010)
+    stream = rules.stream(clock.pace())
+    out = stream.feed(told(10))
+    assert 0 < clock.now <= 0.05
+    assert 0 < len(out) < len(expected) / 2
+    for _ in range(20):
+        clock.now += 0.2
+        before = clock.now
+        out += stream.feed("  ")
+        assert clock.now - before <= 0.05
+    assert out + stream.finish() == expected
+
+
+def test_an_answer_that_ends_before_its_sentences_were_looked_at_does_not_pass(
+    rules: Masker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Slow(monkeypatch, 0.010)
+    stream = rules.stream(clock.pace())
+    stream.feed(told(10))
+    with pytest.raises(DetectionGaveUp, match="everybody's time"):
+        stream.finish()
+    assert clock.now <= 0.05
+
+
+def test_pieces_of_one_network_read_share_what_the_model_may_take(
+    rules: Masker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Slow(monkeypatch, 0.010)
+    stream = rules.stream(clock.pace())
+    for word in told(10).split(" "):
+        stream.feed(word + " ")
+    assert 0 < clock.now <= 0.05
+
+
+def test_strings_of_a_json_text_share_what_the_model_may_take(rules: Masker, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Slow(monkeypatch, 0.010)
+    stream = rules.json_stream(clock.pace())
+    with pytest.raises(DetectionGaveUp, match="everybody's time"):
+        stream.feed(json.dumps([told(1) + str(number) for number in range(30)]))
+    assert clock.now <= 0.05
+
+
+def test_a_model_that_is_too_slow_for_streams_is_refused_when_the_policy_is_read(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_masks(loaded(model, more='stream_hold = "5s"'))
+    monkeypatch.setattr(SentenceModel, "seconds", lambda model, chars: chars / 1000)
+    with pytest.raises(PolicyError, match=r"takes 400 ms for a sentence of 400 characters.*sentence_chars"):
+        check_masks(loaded(model))
+    check_masks(loaded(model, more='stream_hold = "900ms"'))
+    check_masks(loaded(model, more="sentence_chars = 40\nstream_hold = '100ms'"))
+    check_masks(loaded(model, on="request"))
+
+
+def test_what_a_sentence_takes_is_measured_on_sentences_of_its_length() -> None:
+    lengths: set[int] = set()
+
+    def find(sentence: str) -> list[Found]:
+        lengths.add(len(sentence))
+        return []
+
+    assert SentenceModel(find).seconds(123) >= 0
+    assert lengths == {123}
+
+
+async def test_whole_bodies_are_never_looked_at_by_a_model_on_the_event_loop(
+    rules: Masker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(model: SentenceModel, sentence: str) -> list[Found]:
+        raise AssertionError("a model ran in the gateway's own process")
+
+    monkeypatch.setattr(SentenceModel, "look", here)
+    inspection = Inspection(1)
+    try:
+        masked = await inspection.run(
+            rules, lambda masker: masker.mask("Ask Zoe today, please!"), principal="ann", unwanted=bool, small=True
+        )
+    finally:
+        inspection.stop()
+    assert masked.text == "Ask <PERSON> today, please!"
