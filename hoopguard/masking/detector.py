@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
+from hoopguard.masking.calm import is_calm, may_match_calm
 from hoopguard.masking.findings import Finding, with_context, without_contained, words_up_to
 from hoopguard.masking.memory import Memory
 from hoopguard.masking.pending import Pending
@@ -23,13 +24,16 @@ DetectorSpec = tuple[frozenset[str], tuple[Recogniser, ...], Languages]
 class _Source:
     """One recogniser: what its findings are called, their context words, and what a text needs for any."""
 
-    __slots__ = ("context", "entity", "need", "patterns", "recogniser")
+    __slots__ = ("context", "entity", "finds_in_calm", "need", "patterns", "recogniser")
 
     def __init__(self, recogniser: Any) -> None:
         self.recogniser = recogniser
         self.entity: str = recogniser.supported_entities[0]
         self.context = frozenset(word.lower() for word in recogniser.context or ())
         self.patterns = _patterns(recogniser)
+        takes_digits = hasattr(recogniser, "supported_regions")  # phone numbers
+        in_calm = not self.patterns or any(may_match_calm(*said) for said in self.patterns.values())
+        self.finds_in_calm = in_calm and not takes_digits
         need = getattr(recogniser, "need", None)
         self.need = re.compile(need) if need else None
 
@@ -67,6 +71,7 @@ class Detector:
         self.spec: DetectorSpec = (entities, custom, languages)
         self.recognisers = build_recognisers(entities, custom, languages)
         self._sources = [_Source(recogniser) for recogniser in self.recognisers]
+        self._sources_in_calm = [source for source in self._sources if source.finds_in_calm]
         self._prefilter = Prefilter({key: said for source in self._sources for key, said in source.patterns.items()})
         self._pending = Pending(pending_patterns(self.recognisers))
         self._own_pending: list[Any] = [each for each in self.recognisers if hasattr(each, "pending_from")]
@@ -96,11 +101,14 @@ class Detector:
         Raises:
             DetectionGaveUp: something did not finish.
         """
+        sources = self._sources_in_calm if is_calm(text, scan.earliest) else self._sources
+        if not sources:
+            return ()
         scan.impossible = self._prefilter.impossible(text, scan.earliest)
         with scanning(scan):
             found = [
                 finding
-                for source in self._sources
+                for source in sources
                 if source.may_find(text, scan)
                 for finding in _findings(source, text, scan)
             ]

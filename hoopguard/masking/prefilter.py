@@ -98,14 +98,12 @@ def looser(pattern: str, flags: int) -> str:
     Raises:
         Unclear: none is known.
     """
-    if flags & ~_KNOWN_FLAGS or len(pattern) > _MOST_CHARS or _LONG_REFERENCE.search(pattern):
+    if len(pattern) > _MOST_CHARS or _LONG_REFERENCE.search(pattern):
         raise Unclear(pattern)
-    cases = {flags & regex.IGNORECASE} | {regex.IGNORECASE for inline in _IGNORE_CASE.findall(pattern)}
-    either = tuple(sorted(cases))
+    either = cases_of(pattern, flags)
     out: list[str] = []
     asserted = depth = 0  # how deep in brackets, and from which depth on in an assertion
-    for match in TOKEN.finditer(pattern):
-        kind, source = match.lastgroup or "", match.group()
+    for kind, source in tokens(pattern):
         depth += kind in ("ahead", "behind", "scoped", "open")
         if kind in ("ahead", "behind") and not asserted:
             asserted = depth
@@ -119,16 +117,34 @@ def looser(pattern: str, flags: int) -> str:
     return "".join(out)
 
 
+def cases_of(pattern: str, flags: int) -> tuple[int, ...]:
+    """Return how parts of a pattern may take upper and lower case: by its flags, and those within it.
+
+    Raises:
+        Unclear: there are flags that change what it matches in other ways.
+    """
+    unknown = any(
+        kind in ("start", "scoped") and source.startswith("(?") and not _INLINE_FLAGS.fullmatch(source)
+        for kind, source in tokens(pattern)
+    )
+    if flags & ~_KNOWN_FLAGS or unknown:
+        raise Unclear(pattern)
+    return tuple(sorted({flags & regex.IGNORECASE, *[regex.IGNORECASE for _ in _IGNORE_CASE.findall(pattern)]}))
+
+
+def tokens(pattern: str) -> list[tuple[str, str]]:
+    """Return the kind and source of each part of a pattern."""
+    return [(match.lastgroup or "", str(match.group())) for match in TOKEN.finditer(pattern)]
+
+
 def _loose(kind: str, source: str, cases: tuple[int, ...]) -> str:
-    if kind in ("start", "scoped") and source.startswith("(?") and not _INLINE_FLAGS.fullmatch(source):
-        raise Unclear(source)
     if kind in ("boundary", "start"):
         return "(?:)"
     if kind in ("open", "scoped"):
         return "(?:"
     if kind == "repeat":
         return _repeat(source)
-    return source if kind in ("close", "or") else _one_char(kind, source, cases)
+    return source if kind in ("close", "or") else one_char(kind, source, cases)
 
 
 def _repeat(source: str) -> str:
@@ -140,7 +156,12 @@ def _repeat(source: str) -> str:
     return f"{{{least or 0},{most}}}" if "," in source else f"{{{least}}}"
 
 
-def _one_char(kind: str, source: str, cases: tuple[int, ...]) -> str:
+def one_char(kind: str, source: str, cases: tuple[int, ...]) -> str:
+    """Return a pattern for at least what a part of a pattern matches that takes one character.
+
+    Raises:
+        Unclear: none is known.
+    """
     if kind == "char" and source in _SYNTAX:
         raise Unclear(source)
     if kind == "atom" and source[1].isalnum() and source[1] not in _CLASSES:
