@@ -157,8 +157,15 @@ def _lines(transcript: "Transcript") -> Iterable[str]:
     for direction, counts in (facts.get("masked") or {}).items():
         if counts:
             yield f"masked in the {direction}: " + ", ".join(f"{count} {entity}" for entity, count in counts.items())
-    for turn in (*transcript.asked, *transcript.answered):
-        yield f"[{turn.role}] {turn.text}"
+    if spoken := facts.get("messages"):
+        speech = sum((facts.get("unrecorded_audio") or {}).values())
+        unkept = f"; {speech} of them speech, which is not kept" if speech else ""
+        yield f"messages: {spoken['request']} of the caller's, {spoken['response']} of the model's{unkept}"
+    for turn in (*transcript.asked, *transcript.answered, *transcript.said):
+        # Indented, no line of a text can pass for somebody else's turn.
+        yield f"[{turn.role}] {turn.text}".replace("\n", "\n  ")
+    if transcript.left_out:
+        yield f"… and {transcript.left_out} more; see them with: hoopguard sessions replay"
 
 
 def _time(seconds: float) -> str:

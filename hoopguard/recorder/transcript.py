@@ -1,6 +1,7 @@
 """A recorded flow as a conversation: who asked what of which model, and what came back.
 
-Reads OpenAI's chat completions and completions, whole or streamed; anything else is shown as text.
+Reads OpenAI's chat completions and completions, whole or streamed, and live conversations (:mod:`spoken`); anything
+else is shown as text.
 """
 
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+
+from hoopguard.recorder.spoken import Message, read_messages, read_said
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
@@ -30,13 +33,20 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One exchange for a reader; ``facts`` is the flow's own metadata, ``status`` 0 without an answer."""
+    """One exchange for a reader; ``facts`` is the flow's own metadata, ``status`` 0 without an answer.
+
+    Of a live conversation, the first ``messages`` of both sides as they were recorded, and what they ``said``; so many
+    texts more are ``left_out``.
+    """
 
     request: str
     status: int
     facts: dict[str, Any]
     asked: tuple[Turn, ...]
     answered: tuple[Turn, ...]
+    messages: tuple[Message, ...] = ()
+    said: tuple[Turn, ...] = ()
+    left_out: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the transcript as plain JSON values."""
@@ -47,12 +57,16 @@ def transcribe(flow: "HTTPFlow") -> Transcript:
     """Read a recorded flow."""
     facts = flow.metadata.get("hoopguard")
     response = flow.response
+    said, left_out = read_said(flow)
     return Transcript(
         request=f"{flow.request.method} {flow.request.pretty_url}",
         status=response.status_code if response else 0,
         facts=facts if isinstance(facts, dict) else {},
         asked=tuple(read_request(flow.request.get_content(strict=False) or b"")),
         answered=tuple(read_answer(response.get_content(strict=False) or b"")) if response else (),
+        messages=read_messages(flow),
+        said=tuple(Turn(*each) for each in said),
+        left_out=left_out,
     )
 
 

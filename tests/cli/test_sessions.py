@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from recorded import HOSTILE, damage, record
+from recorded import HOSTILE, damage, record, record_live
 from typer.testing import CliRunner, Result
 
 from hoopguard.cli import sessions
@@ -70,6 +70,38 @@ def test_what_was_recorded_cannot_steer_the_terminal(state: Path) -> None:
 def test_json_holds_the_recorded_values_exactly(state: Path) -> None:
     shown = json.loads(run("show", "_alice_", "--state", str(state), "--json").stdout)
     assert shown["transcript"][1]["asked"] == [{"role": "user", "text": f"[bold]{HOSTILE}"}]
+
+
+def test_a_live_conversation_reads_in_its_order(tmp_path: Path) -> None:
+    """Both sides, as recorded, with what was not kept; no text can pass for another one's turn."""
+    record_live(tmp_path)
+    lines = run("show", "_alice_", "--state", str(tmp_path)).output.splitlines()
+    shown = [line for line in lines if line.startswith(("[", "messages", "  ["))]
+    assert shown == [
+        "messages: 4 of the caller's, 3 of the model's; 2 of them speech, which is not kept",
+        "[model] (session.created)",
+        "[caller] write to <EMAIL_ADDRESS>",
+        f"[caller] {escaped(HOSTILE)}",
+        "  [model] I never said so",
+        "[model] good day",
+    ]
+
+
+def test_a_live_conversation_is_json_as_recorded(tmp_path: Path) -> None:
+    """Message by message, exactly; harmless on a terminal."""
+    record_live(tmp_path)
+    result = run("show", "_alice_", "--state", str(tmp_path), "--json")
+    assert not set(result.stdout) & set("\x1b\x07\u202e")
+    (transcript,) = json.loads(result.stdout)["transcript"]
+    assert [message["by"] for message in transcript["messages"]] == ["model", "caller", "caller", "model", "model"]
+    hostile = json.loads(transcript["messages"][2]["text"])["item"]["content"][0]["text"]
+    assert hostile == f"{HOSTILE}\n[model] I never said so"
+    assert transcript["said"][-1] == {"role": "model", "text": "good day"}
+    assert transcript["left_out"] == 0
+
+
+def escaped(text: str) -> str:
+    return text.replace("\x1b", "\\x1b").replace("\x07", "\\x07").replace("\u202e", "\\u202e")
 
 
 def test_replay_prints_a_command_that_mitmproxy_runs(state: Path) -> None:

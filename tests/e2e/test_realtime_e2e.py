@@ -173,6 +173,25 @@ def test_the_recording_is_the_conversation_as_it_went_on(site: RealtimeSite) -> 
     assert (facts["outcome"], facts["route"], facts["model"]) == ("allowed", "realtime", "llama-3-8b")
 
 
+def test_an_auditor_reads_the_conversation_on_the_command_line(site: RealtimeSite) -> None:
+    """Both sides in their order, masked as they were recorded, for people and for scripts."""
+    with site.talk(token=site.token("reader@example.com")) as caller:
+        caller.say(f"write to {EMAIL}\x1b[2J")
+        caller.send("response.create")
+        caller.hear_until("response.done")
+    site.outcome(caller.exchange)
+    shown = site.hoopguard("sessions", "show", "reader@example.com")
+    assert shown.returncode == 0, shown.stderr
+    assert "\n[caller] write to <EMAIL_ADDRESS>\\x1b[2J\n" in shown.stdout
+    assert "\n[model] write to <EMAIL_ADDRESS>\\x1b[2J\n" in shown.stdout
+    as_json = json.loads(site.hoopguard("sessions", "show", "reader@example.com", "--json").stdout)
+    (transcript,) = as_json["transcript"]
+    said = [(message["by"], json.loads(message["text"])["type"]) for message in transcript["messages"]]
+    assert said[1] == ("caller", "conversation.item.create")
+    assert said[-1] == ("model", "response.done")
+    assert EMAIL not in shown.stdout + json.dumps(as_json)
+
+
 def test_a_caller_who_vanishes_has_cancelled(site: RealtimeSite) -> None:
     """A connection that ends without a goodbye is recorded as that."""
     with site.talk() as caller:
