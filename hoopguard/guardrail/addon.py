@@ -8,7 +8,7 @@ from typing import Any, Final
 from mitmproxy import http
 
 from hoopguard.exchange import Exchange, Refused
-from hoopguard.guardrail.rules import CompiledRule, Verdict, compile_rules, concerning, judge
+from hoopguard.guardrail.rules import CannotBeInspected, CompiledRule, Verdict, compile_rules, concerning, judge
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
 from hoopguard.guardrail.unreadable import judge_unreadable, let_pass, spoken
 from hoopguard.payload.streaming import Channel, StopStream
@@ -30,10 +30,12 @@ class Guardrail:
     async def request(self, flow: http.HTTPFlow) -> None:
         """Judge every text of the request; block it, or note for approval and the record what matched."""
         exchange = Exchange.of(flow)
-        if (unreadable := self._unreadable(exchange, "request")) is not None:
-            raise Refused(400, "hoopguard_uninspectable", f"The request cannot be inspected: {unreadable}.")
         size = max(len(flow.request.raw_content or b""), exchange.reading.chars)
-        await self._judge(exchange, "request", size)
+        try:
+            self._check_readable(exchange, "request")
+            await self._judge(exchange, "request", size)
+        except CannotBeInspected as error:
+            raise Refused(400, "hoopguard_uninspectable", f"The request cannot be inspected: {error}.") from error
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stand in the way of a streamed answer."""
@@ -48,10 +50,13 @@ class Guardrail:
     async def response(self, flow: http.HTTPFlow) -> None:
         """Judge every text of a whole answer, as the caller would get it."""
         exchange = Exchange.of(flow)
-        if (unreadable := self._unreadable(exchange, "response")) is not None:
-            raise Refused(502, "hoopguard_uninspectable", f"The answer cannot be inspected: {unreadable}.", "failed")
         size = len((flow.response.raw_content if flow.response else None) or b"")
-        await self._judge(exchange, "response", size)
+        try:
+            self._check_readable(exchange, "response")
+            await self._judge(exchange, "response", size)
+        except CannotBeInspected as error:
+            message = f"The answer cannot be inspected: {error}."
+            raise Refused(502, "hoopguard_uninspectable", message, "failed") from error
 
     async def _judge(self, exchange: Exchange, direction: str, size: int) -> None:
         """Judge the body at hand; a large one in a thread, so that others do not wait."""
@@ -66,8 +71,8 @@ class Guardrail:
             if verdict.rule.action == "block" and not verdict.observed:
                 raise _blocked(verdict)
 
-    def _unreadable(self, exchange: Exchange, direction: str) -> str | None:
-        """Judge what nobody can look into; return what of it no rule lets pass, in words."""
+    def _check_readable(self, exchange: Exchange, direction: str) -> None:
+        """Judge what nobody can look into; refuse what of it no rule lets pass."""
         rules = self._rules(exchange, direction)
         exchange.unseen = let_pass(rules)
         kinds = exchange.reading.opaque.keys()
@@ -75,7 +80,8 @@ class Guardrail:
             _note(exchange, verdict)
             if verdict.rule.action == "block" and not verdict.observed:
                 raise _blocked(verdict)
-        return spoken(sorted(kinds - exchange.unseen)) if kinds - exchange.unseen else None
+        if kinds - exchange.unseen:
+            raise CannotBeInspected(spoken(sorted(kinds - exchange.unseen)))
 
     def _rules(self, exchange: Exchange, direction: str) -> tuple[CompiledRule, ...]:
         rules = self._compiled(exchange.policy, exchange.connection.name, direction)
@@ -118,8 +124,8 @@ class _Watch:
         self._judge(stream)
 
     def _judge(self, stream: RuleStream) -> None:
-        for name, compiled in stream.hits.items():
-            verdict = Verdict(compiled.rule, compiled.observed)
+        for name, (compiled, view) in stream.hits.items():
+            verdict = Verdict(compiled.rule, compiled.observed, view)
             if name not in self._noted:
                 self._noted.add(name)
                 _note(self._exchange, verdict)

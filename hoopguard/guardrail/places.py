@@ -11,6 +11,12 @@ class Places:
         self._sources = [source]
         self._same: list[bool] = []
 
+    def copy(self) -> "Places":
+        """Return the same places, to go on with in another way."""
+        other = Places(0, 0)
+        other._views, other._sources, other._same = self._views[:], self._sources[:], self._same[:]
+        return other
+
     def same(self, chars: int) -> None:
         """Say that the next characters of both are the same."""
         if chars:

@@ -1,18 +1,31 @@
 """The views of :mod:`hoopguard.guardrail.views`, of a text that arrives in pieces, with their places in that text.
 
-A reading takes pieces and notes in ``hits`` which rules match for certain. From ``pending`` on, an offset in its own
+A reading takes pieces and notes in its hits which rules match for certain. From ``pending`` on, an offset in its own
 text, more text could change that.
 """
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
+from hoopguard.guardrail.decoding import encodes, open_from, runs, without_escapes
 from hoopguard.guardrail.places import Places
-from hoopguard.guardrail.rules import CompiledRule
-from hoopguard.guardrail.sought import CONTEXT_CHARS, Sought
-from hoopguard.guardrail.views import ESCAPE, INVISIBLE, PLAIN, UNFINISHED_ESCAPE, meaning, undisguised
+from hoopguard.guardrail.searching import AsItIs, Hits, Reading
+from hoopguard.guardrail.sought import Sought
+from hoopguard.guardrail.views import (
+    INVISIBLE,
+    MAX_LAYERS,
+    NOT_ASCII,
+    PLAIN,
+    Looking,
+    ViewName,
+    folded,
+    folds,
+    undisguised,
+    views_of_run,
+)
 
 _LOOK_ALWAYS_CHARS: Final = 1_024
 _LOOK_EVERY: Final = 16
@@ -20,118 +33,196 @@ _COMPOSES: Final = re.compile(r"[A-Za-z<=>]\Z")
 """The plain characters that a mark after them makes another character of (UAX #15)."""
 
 _RUNS: Final = re.compile(r"(?:[\t\n\r\x20-\x7e](?![^\t\n\r\x20-\x7e]))+|[\t\n\r\x20-\x7e]?[^\t\n\r\x20-\x7e]+")
-_JSON: Final = re.compile(r'(?P<quote>")|(?P<escape>\\.)|(?P<cut>\\)|(?P<run>[^"\\]+)', re.DOTALL)
-
-Hits = dict[str, CompiledRule]
-"""The rules that match, by name."""
-
-
-class AsItIs:
-    """A text as it stands: searched from where on something could still be found, and kept from there on."""
-
-    def __init__(self, sought: Sought, hits: Hits) -> None:
-        self._sought = sought
-        self._hits = hits
-        self._window = ""
-        self._base = 0
-        self._unseen = 0
-        self.pending = 0
-
-    def fork(self) -> "AsItIs":
-        """Return one that has seen the same and goes its own way."""
-        other = AsItIs(self._sought, self._hits)
-        other._window, other._base, other._unseen = self._window, self._base, self._unseen
-        other.pending = self.pending
-        return other
-
-    @property
-    def end(self) -> int:
-        """Return how long the text is so far."""
-        return self._base + len(self._window)
-
-    def feed(self, text: str) -> None:
-        """Take the next piece. Where much is pending, several are looked at together."""
-        if not text:
-            return
-        known = len(self._window)
-        self._window += text
-        start = self.pending - self._base
-        if start == known and self._sought.quiet.fullmatch(self._window, start):
-            self._pass_to(len(self._window))
-            return
-        self._unseen += len(text)
-        held = len(self._window) - start
-        if held < _LOOK_ALWAYS_CHARS or self._unseen * _LOOK_EVERY >= held:
-            self._unseen = 0
-            self._look(start, self._sought.earliest(self._window, start))
-
-    def finish(self) -> None:
-        """Say that the text is over."""
-        self._look(self.pending - self._base, len(self._window) + 1)
-
-    def _look(self, start: int, before: int) -> None:
-        if before <= start:
-            return
-        for compiled in self._sought.matched(self._window, start, before, self._hits):
-            self._hits[compiled.rule.name] = compiled
-        self._pass_to(min(before, len(self._window)))
-
-    def _pass_to(self, offset: int) -> None:
-        self.pending = self._base + offset
-        cut = max(0, offset - CONTEXT_CHARS)
-        self._window = self._window[cut:]
-        self._base += cut
 
 
 class Disguised:
-    """A text as it stands, and without disguise from where on it has one."""
+    """A text as it stands, and without disguise; decoded too where it is said how far one has looked into it."""
 
-    def __init__(self, sought: Sought, hits: Hits) -> None:
-        self._as_is = AsItIs(sought, hits)
-        self._undisguised: _Undisguised | None = None
+    def __init__(self, sought: Sought, hits: Hits, looking: Looking | None = None, name: ViewName = "text") -> None:
+        self._plain = _Undisguised(AsItIs(sought, hits, name), looking, MAX_LAYERS)
+        self._as_is: AsItIs | None = None
+        self._normalised: _Normalised | None = None
         self._last = ""
+
+    @classmethod
+    def after(cls, plain: "_Undisguised") -> "Disguised":
+        """Return one that goes on with a text that has had no disguise left so far."""
+        disguised = cls.__new__(cls)
+        disguised._plain = plain
+        disguised._last = ""
+        disguised._begin_disguise()
+        return disguised
 
     @property
     def pending(self) -> int:
         """Return from where on more text could make a difference."""
-        if self._undisguised is None:
-            return self._as_is.pending
-        return min(self._as_is.pending, self._undisguised.pending)
+        if self._as_is is None or self._normalised is None:
+            return self._plain.pending
+        return min(self._as_is.pending, self._normalised.pending)
 
     def feed(self, text: str) -> None:
         """Take the next piece; a last letter waits until it is certain that no mark follows."""
-        if self._undisguised is None:
+        if self._normalised is None:
             text = self._last + text
             if PLAIN.fullmatch(text):
                 self._last = text[-1:] if _COMPOSES.search(text) else ""
-                self._as_is.feed(text[: len(text) - len(self._last)])
+                self._plain.feed(text[: len(text) - len(self._last)])
                 return
             self._last = ""
-            self._undisguised = _Undisguised(self._as_is.fork())
-        self._as_is.feed(text)
-        self._undisguised.feed(text)
+            self._begin_disguise()
+        if self._as_is is not None and self._normalised is not None:
+            self._as_is.feed(text)
+            self._normalised.feed(text)
 
     def finish(self) -> None:
         """Say that the text is over."""
-        if self._last:
-            self._as_is.feed(self._last)
-        self._as_is.finish()
-        if self._undisguised is not None:
-            self._undisguised.finish()
+        if self._as_is is None or self._normalised is None:
+            self._plain.feed(self._last)
+            self._plain.finish()
+        else:
+            self._as_is.finish()
+            self._normalised.finish()
+
+    def _begin_disguise(self) -> None:
+        self._as_is = self._plain.stands()
+        self._normalised = _Normalised(self._plain)
 
 
-class _Undisguised:
-    """A text without disguise: normalised up to a place from which on nothing changes what is before."""
+class _Rewritten:
+    """A view of a text whose parts say something else than what stands there."""
 
-    def __init__(self, view: AsItIs) -> None:
+    def __init__(self, view: Reading, places: Places) -> None:
         self._view = view
-        self._places = Places(view.pending, view.pending)
-        self._places.same(view.end - view.pending)
-        self._open = ""
+        self._places = places
+
+    @classmethod
+    def after(cls, view: Reading, pending: int, end: int) -> "_Rewritten":
+        """Return one that begins with a text of which all parts have said what stands there so far."""
+        places = Places(pending, pending)
+        places.same(end - pending)
+        return cls(view, places)
+
+    def fork(self, view: Reading) -> "_Rewritten":
+        """Return one that goes on with another view that has seen the same."""
+        return _Rewritten(view, self._places.copy())
 
     @property
     def pending(self) -> int:
         return self._places.source(self._view.pending)
+
+    def feed(self, parts: Iterable[tuple[str, str]]) -> None:
+        """Take the next parts: what each says, and how it stands there."""
+        out = []
+        for says, stands in parts:
+            out.append(says)
+            if says == stands:
+                self._places.same(len(stands))
+            else:
+                self._places.other(len(says), len(stands))
+        self._view.feed("".join(out))
+        self._places.forget(self._view.pending)
+
+    def finish(self) -> None:
+        self._view.finish()
+
+
+class _Undisguised:
+    """A text that has no disguise left: as it stands, as what it looks like, and one layer deeper.
+
+    What could be part of an encoding waits until that is over; what runs of base64 and hex say is judged whole then.
+    """
+
+    def __init__(self, view: AsItIs, looking: Looking | None, layers: int) -> None:
+        self._view = view
+        self._looking = looking
+        self._layers = layers
+        self._folded: tuple[AsItIs, _Rewritten] | None = None
+        self._deeper: _Rewritten | None = None
+        self._open = ""
+        self._unseen = 0
+
+    @property
+    def end(self) -> int:
+        """Return how long the text is so far."""
+        return self._view.end + len(self._open)
+
+    @property
+    def pending(self) -> int:
+        return min(reading.pending for reading in self._readings())
+
+    def stands(self) -> AsItIs:
+        """Return the search in the text as it stands, which goes its own way; what comes here has no disguise."""
+        view = self._view.fork(self._view.name)
+        view.feed(self._open)
+        self._view.name = _of(self._view.name, "normalised")
+        return view
+
+    def feed(self, text: str) -> None:
+        self._open += text
+        self._unseen += len(text)
+        if len(self._open) < _LOOK_ALWAYS_CHARS or self._unseen * _LOOK_EVERY >= len(self._open):
+            self._unseen = 0
+            closed = len(self._open) if self._looking is None else open_from(self._open)
+            self._close(closed)
+
+    def finish(self) -> None:
+        self._close(len(self._open))
+        for reading in self._readings():
+            reading.finish()
+
+    def _close(self, closed: int) -> None:
+        text, self._open = self._open[:closed], self._open[closed:]
+        if not text:
+            return
+        if self._folded is None and _folds(text):
+            view = self._view.fork(_of(self._view.name, "folded"))
+            self._folded = view, _Rewritten.after(view, view.pending, view.end)
+        if self._looking is not None and encodes(text):
+            self._decode(text, self._looking)
+        elif self._deeper is not None:
+            self._deeper.feed([(text, text)])
+        self._view.feed(text)
+        if self._folded is not None:
+            self._folded[1].feed(_likeness(text))
+
+    def _decode(self, text: str, looking: Looking) -> None:
+        """Judge what a text says one layer deeper: to the end of it here, or with what comes after it."""
+        for said in runs(text):
+            for view in views_of_run(said, looking, self._layers):
+                self._view.judge(view)
+        parts = [*without_escapes(text)]
+        escaped = any(says != stands for says, stands in parts)
+        if self._deeper is None and escaped and looking.may_decode(0, self._layers):
+            self._deeper = _Rewritten.after(Disguised.after(self._fork()), self.pending, self._view.end)
+        if self._deeper is not None:
+            self._deeper.feed(parts)
+
+    def _fork(self) -> "_Undisguised":
+        """Return one that has seen the same and goes one layer deeper."""
+        other = _Undisguised(self._view.fork("decoded"), self._looking, self._layers - 1)
+        if self._folded is not None:
+            view = self._folded[0].fork("decoded")
+            other._folded = view, self._folded[1].fork(view)
+        return other
+
+    def _readings(self) -> Iterator[AsItIs | _Rewritten]:
+        yield self._view
+        if self._folded is not None:
+            yield self._folded[1]
+        if self._deeper is not None:
+            yield self._deeper
+
+
+class _Normalised:
+    """A text as it is normalised: up to a place from which on nothing changes what is before."""
+
+    def __init__(self, view: _Undisguised) -> None:
+        self._view = _Rewritten.after(view, view.pending, view.end)
+        self._open = ""
+
+    @property
+    def pending(self) -> int:
+        return self._view.pending
 
     def feed(self, text: str) -> None:
         if not text:
@@ -148,17 +239,28 @@ class _Undisguised:
         self._view.finish()
 
     def _close(self, closed: int) -> None:
-        out = []
-        for run in _RUNS.finditer(self._open[:closed]):
-            if PLAIN.fullmatch(run[0]):
-                out.append(run[0])
-                self._places.same(len(run[0]))
-            else:
-                out.append(undisguised(run[0]))
-                self._places.other(len(out[-1]), len(run[0]))
-        self._open = self._open[closed:]
-        self._view.feed("".join(out))
-        self._places.forget(self._view.pending)
+        text, self._open = self._open[:closed], self._open[closed:]
+        runs = (run[0] for run in _RUNS.finditer(text))
+        self._view.feed((run if PLAIN.fullmatch(run) else undisguised(run), run) for run in runs)
+
+
+def _likeness(text: str) -> Iterator[tuple[str, str]]:
+    for run in _RUNS.finditer(text):
+        yield run[0] if PLAIN.fullmatch(run[0]) else folded(run[0]), run[0]
+
+
+def _of(name: ViewName, disguise: ViewName) -> ViewName:
+    """Return how a view is named that is another one without its disguise."""
+    return disguise if name in ("text", "normalised") else name
+
+
+def _folds(text: str) -> bool:
+    return any(map(_run_folds, NOT_ASCII.findall(text)))
+
+
+@lru_cache(maxsize=4096)
+def _run_folds(chars: str) -> bool:
+    return any(map(folds, chars))
 
 
 @lru_cache(maxsize=4096)
@@ -167,93 +269,3 @@ def _begins(char: str) -> bool:
     first = unicodedata.normalize("NFKD", char)[0]
     jamo = "\u1160" <= first <= "\u11ff"
     return not (INVISIBLE.match(char) or unicodedata.category(first).startswith("M") or jamo)
-
-
-class Escaped:
-    """A text out of JSON, with its escapes undone wherever they stand."""
-
-    def __init__(self, sought: Sought, hits: Hits, base: int = 0) -> None:
-        self._view = Disguised(sought, hits)
-        self._places = Places(0, base)
-        self._rest = ""
-
-    @property
-    def pending(self) -> int:
-        """Return from where on in the escaped text more text could make a difference."""
-        return self._places.source(self._view.pending)
-
-    def feed(self, text: str) -> None:
-        """Take the next piece; an escape that is cut waits for its end."""
-        text = self._rest + text
-        at = text.find("\\")
-        while at >= 0:
-            if UNFINISHED_ESCAPE.match(text, at):
-                break
-            escape = ESCAPE.match(text, at)
-            at = text.find("\\", escape.end() if escape else at + 1)
-        whole = len(text) if at < 0 else at
-        self._rest = text[whole:]
-        self._undo(text[:whole])
-
-    def finish(self) -> None:
-        """Say that the text is over."""
-        self._undo(self._rest)
-        self._view.finish()
-
-    def _undo(self, text: str) -> None:
-        out = []
-        at = 0
-        for escape in ESCAPE.finditer(text):
-            self._places.same(escape.start() - at)
-            self._places.other(1, escape.end() - escape.start())
-            out += [text[at : escape.start()], meaning(escape)]
-            at = escape.end()
-        self._places.same(len(text) - at)
-        self._view.feed("".join([*out, text[at:]]))
-        self._places.forget(self._view.pending)
-
-
-class Literals:
-    """The strings of a JSON text, each as a text of its own; the last one may be cut."""
-
-    def __init__(self, sought: Sought, hits: Hits) -> None:
-        self._sought = sought
-        self._hits = hits
-        self._end = 0
-        self._literal: Escaped | None = None
-        self._rest = ""
-
-    @property
-    def pending(self) -> int:
-        """Return from where on more text could make a difference."""
-        return self._end if self._literal is None else self._literal.pending
-
-    def feed(self, text: str) -> None:
-        """Take the next piece."""
-        text, self._rest = self._rest + text, ""
-        parts: list[str] = []
-        for token in _JSON.finditer(text):
-            if self._literal is None:
-                if token.lastgroup in ("quote", "escape") and token[0].endswith('"'):
-                    self._literal = Escaped(self._sought, self._hits, self._end + token.end())
-            elif token.lastgroup == "quote":
-                self._end_literal("".join(parts))
-                parts.clear()
-            elif token.lastgroup == "cut":
-                self._rest = token[0]
-            else:
-                parts.append(token[0])
-        self._end += len(text) - len(self._rest)
-        if self._literal is not None:
-            self._literal.feed("".join(parts))
-
-    def finish(self) -> None:
-        """Say that the text is over."""
-        if self._literal is not None:
-            self._end_literal(self._rest)
-
-    def _end_literal(self, rest: str) -> None:
-        if self._literal is not None:
-            self._literal.feed(rest)
-            self._literal.finish()
-        self._literal = None

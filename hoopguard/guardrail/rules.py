@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import re2
 
-from hoopguard.guardrail.views import undisguised, views
+from hoopguard.guardrail.views import Looking, View, ViewName, undisguised, views
 from hoopguard.payload.fields import Text
 from hoopguard.policy.model import Guardrail, Policy
 from hoopguard.policy.values import compile_pattern
@@ -18,20 +18,27 @@ ALNUM: Final = r"\pL\pN"
 """Letters and digits, as RE2 says it in a set."""
 
 
+class CannotBeInspected(Exception):
+    """A text cannot be looked into to its end, so nobody can say that it holds nothing forbidden."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One rule's judgement: what it found and what follows. An observed rule is noted and nothing follows.
 
-    ``text`` is the text that it matched, for a reviewer; it is never recorded.
+    ``view`` is how the text was read when it matched. ``text`` is that text as it stands, for a reviewer; it is never
+    recorded.
     """
 
     rule: Guardrail
     observed: bool
+    view: ViewName = "text"
     text: str = field(default="", repr=False, compare=False)
 
     def facts(self) -> dict[str, Any]:
         """Return what the record says of it."""
-        return {"rule": self.rule.name, "action": self.rule.action, "observed": self.observed}
+        facts = {"rule": self.rule.name, "action": self.rule.action, "observed": self.observed}
+        return facts if self.view == "text" else {**facts, "view": self.view}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,20 @@ class CompiledRule:
     def stops(self) -> bool:
         """Tell whether what matches must not pass; otherwise it is noted, or a human asked."""
         return self.rule.action == "block" and not self.observed
+
+    @property
+    def reads(self) -> bool:
+        """Tell whether the rule looks into texts at all."""
+        return bool(self.patterns or self.words)
+
+    @property
+    def demands(self) -> bool:
+        """Tell whether something follows from what matches; otherwise it is only noted."""
+        return self.rule.action != "flag" and not self.observed
+
+    def match(self, seen: Iterable[tuple[View, str]]) -> tuple[ViewName, str] | None:
+        """Return by which view, and in which text, the rule matches first."""
+        return next(((view.name, text) for view, text in seen if self.matches(view.said)), None)
 
     def matches(self, view: str) -> bool:
         """Tell whether a text has one of the rule's patterns or words."""
@@ -82,16 +103,33 @@ def concerning(rules: Iterable[CompiledRule], subject: str, groups: frozenset[st
 
 
 def judge(rules: Sequence[CompiledRule], texts: Iterable[Text]) -> tuple[Verdict, ...]:
-    """Return the verdict of each rule that matches any of the texts, blocking ones first."""
-    if not rules:
+    """Return the verdict of each rule that matches any of the texts, blocking ones first.
+
+    Raises:
+        CannotBeInspected: no rule blocks the texts, one is so encoded that it cannot be looked into, and some rule
+            blocks or asks.
+    """
+    reading = [compiled for compiled in rules if compiled.reads]
+    if not reading:
         return ()
-    seen = [(view, text.value) for text in texts for view in views(text)]
-    verdicts = []
-    for compiled in rules:
-        matched = next((value for view, value in seen if compiled.matches(view)), None)
-        if matched is not None:
-            verdicts.append(Verdict(compiled.rule, compiled.observed, matched))
-    return tuple(verdicts)
+    seen, given_up = _views(texts)
+    found = ((compiled, compiled.match(seen)) for compiled in reading)
+    verdicts = tuple(Verdict(each.rule, each.observed, *match) for each, match in found if match)
+    blocked = any(verdict.rule.action == "block" and not verdict.observed for verdict in verdicts)
+    if given_up and not blocked and any(compiled.demands for compiled in reading):
+        raise CannotBeInspected("a text in it is encoded too often, or too much of it; send it as plain text")
+    return verdicts
+
+
+def _views(texts: Iterable[Text]) -> tuple[list[tuple[View, str]], bool]:
+    """Return each view of each text beside the text, and whether one could not be looked into to its end."""
+    seen = []
+    given_up = False
+    for text in texts:
+        looking = Looking()
+        seen += [(view, text.value) for view in views(text, looking)]
+        given_up |= looking.given_up
+    return seen, given_up
 
 
 def word_forms(words: Iterable[str]) -> list[str]:

@@ -1,27 +1,18 @@
 """Judging a text while it is being written: the same verdict as on the whole, and nothing forbidden is out before."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
-from hoopguard.guardrail.readings import Disguised, Escaped, Hits, Literals
-from hoopguard.guardrail.rules import CompiledRule
+from hoopguard.guardrail.json_readings import Escaped, Literals
+from hoopguard.guardrail.readings import Disguised
+from hoopguard.guardrail.rules import CannotBeInspected, CompiledRule
+from hoopguard.guardrail.searching import Hits, Reading
 from hoopguard.guardrail.sought import Sought
+from hoopguard.guardrail.views import Looking
 from hoopguard.payload.tables import Kind
 
 
 class HeldTooMuch(Exception):
     """More of a text would have to be held back than the policy allows; it must not go on."""
-
-
-class _Reading(Protocol):
-    """One way to read the text."""
-
-    @property
-    def pending(self) -> int: ...
-
-    def feed(self, text: str) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 class StreamRules:
@@ -46,8 +37,9 @@ class RuleStream:
         self.hits: Hits = {}
         self._rules = rules
         self._kind = kind
-        self._stopping = _readings(rules.stopping, kind, self.hits)
-        self._noting = _readings(rules.noted, kind, self.hits)
+        self._looking = Looking()
+        self._stopping = _readings(rules.stopping, kind, self.hits, self._looking)
+        self._noting = _readings(rules.noted, kind, self.hits, Looking())
         self._noting_from = 0
         self._held = ""
         self._released = 0
@@ -58,15 +50,21 @@ class RuleStream:
         return len(self._held)
 
     @property
+    def given_up(self) -> bool:
+        """Tell whether the text cannot be looked into to its end, so that nothing more of it may go on."""
+        return self._looking.given_up
+
+    @property
     def stopped(self) -> bool:
         """Tell whether a rule that stops the stream has matched."""
-        return any(compiled.stops for compiled in self.hits.values())
+        return any(compiled.stops for compiled, _ in self.hits.values())
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what can no longer become part of what is forbidden.
 
         Raises:
             HeldTooMuch: that is too little.
+            CannotBeInspected: it is encoded too often, or too much of it.
         """
         self._held += text
         end = self._released + len(self._held)
@@ -87,10 +85,12 @@ class RuleStream:
         if end - pending > self._rules.max_held_chars:
             for reading in self._noting:
                 reading.finish()
-            self._noting = _readings(self._rules.noted, self._kind, self.hits)
+            self._noting = _readings(self._rules.noted, self._kind, self.hits, Looking())
             self._noting_from = end
 
     def _release(self, pending: int) -> str:
+        if self.given_up:
+            raise CannotBeInspected("the text is encoded too often, or too much of it")
         chars = max(0, pending - self._released)
         out, self._held = self._held[:chars], self._held[chars:]
         self._released += chars
@@ -99,9 +99,9 @@ class RuleStream:
         return out
 
 
-def _readings(sought: Sought | None, kind: Kind, hits: Hits) -> tuple[_Reading, ...]:
+def _readings(sought: Sought | None, kind: Kind, hits: Hits, looking: Looking) -> tuple[Reading, ...]:
     if sought is None:
         return ()
     if kind is not Kind.JSON_TEXT:
-        return (Disguised(sought, hits),)
-    return Disguised(sought, hits), Escaped(sought, hits), Literals(sought, hits)
+        return (Disguised(sought, hits, looking),)
+    return Disguised(sought, hits), Escaped(sought, hits, looking), Literals(sought, hits)

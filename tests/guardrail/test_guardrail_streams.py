@@ -195,7 +195,7 @@ def test_prose_is_held_back_by_no_more_than_the_word_it_ends_in(words: list[str]
         ("a KEY-1.", ""),
         ("f\u00fcr project ", "project "),
         ("f\u00fcr alle ", ""),
-        ("f\u00fcr alle", "e"),
+        ("f\u00fcr alle", "alle"),
         ("\u673a\u5bc6 ", ""),
     ],
 )
@@ -311,7 +311,7 @@ def test_what_a_stream_keeps_does_not_grow_with_its_length() -> None:
 def _inside(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_inside(each) for each in value]
-    if type(value).__module__ == readings.__name__:
+    if type(value).__module__.startswith("hoopguard.guardrail.") and hasattr(value, "__dict__"):
         return {key: _inside(each) for key, each in vars(value).items() if key not in ("_sought", "_hits")}
     return value
 
@@ -351,7 +351,7 @@ def test_a_text_is_undisguised_in_pieces_as_it_is_in_whole(text: str, lengths: l
             pass
 
     view: Any = View()
-    stream = readings._Undisguised(view)
+    stream = readings._Normalised(view)
     for piece in cut(text, lengths):
         stream.feed(piece)
     stream.finish()
