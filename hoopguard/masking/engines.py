@@ -33,8 +33,7 @@ def load_model(nlp: Nlp) -> Find:
     """
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     packages, build = _ENGINES[nlp.engine]
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
+    if not all(map(_is_installed, packages)):
         raise ValueError(
             f'engine = "{nlp.engine}" needs what is not installed here: pip install {" ".join(packages)} '
             "into the gateway's environment"
@@ -43,6 +42,10 @@ def load_model(nlp: Nlp) -> Find:
         return build(nlp)
     except (ImportError, OSError, AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"the {nlp.engine} model in {nlp.model} cannot be loaded: {error}") from error
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _configuration(nlp: Nlp) -> NerModelConfiguration:
@@ -107,11 +110,14 @@ def _gliner(nlp: Nlp) -> Find:
         entity_mapping=nlp.mapping, model_name=nlp.model, threshold=nlp.score, supported_language=nlp.language
     )
     recogniser.load()
-    most_words = recogniser.gliner.config.max_len
+    model = recogniser.gliner
+    most_words, tokenizer = model.config.max_len, model.data_processor.transformer_tokenizer
 
     def find(sentence: str) -> list[Found]:
-        if sum(1 for _ in _GLINER_WORD.finditer(sentence)) > most_words:
-            raise DetectionGaveUp("a sentence has more words than the language model reads")
+        words = _GLINER_WORD.findall(sentence)
+        asked = [part for label in recogniser.gliner_labels for part in ("<<ENT>>", label)]
+        if len(words) > most_words or _is_too_long(tokenizer, [*asked, "<<SEP>>", *words], is_split_into_words=True):
+            raise DetectionGaveUp("a sentence is more than the language model reads")
         return _results(recogniser, sentence, nlp)
 
     return find
@@ -144,7 +150,7 @@ class _WatchedPipeline:
     def __call__(self, text: str) -> Any:
         tokenizer = self._pipeline.tokenizer
         try:
-            if len(tokenizer(text)["input_ids"]) > tokenizer.model_max_length:
+            if _is_too_long(tokenizer, text):
                 raise ValueError("more tokens than the model reads")
             return self._pipeline(text)
         except Exception as error:
@@ -160,6 +166,12 @@ class _WatchedPipeline:
         error, self._error = self._error, None
         if error is not None:
             raise DetectionGaveUp("the language model failed") from error
+
+
+def _is_too_long(tokenizer: Any, text: str | list[str], **how: bool) -> bool:
+    """Tell whether a model would be given only a part of a text: tokenizers cut off the rest without a word."""
+    tokens = len(tokenizer(text, **how)["input_ids"])
+    return tokens > int(tokenizer.model_max_length)
 
 
 def _results(recogniser: Any, sentence: str, nlp: Nlp) -> list[Found]:
