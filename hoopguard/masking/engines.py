@@ -6,6 +6,7 @@ counts as one that found nothing. Here it raises, and what would be looked at on
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -39,13 +40,22 @@ def load_model(nlp: Nlp) -> Find:
             "into the gateway's environment"
         )
     try:
-        return build(nlp)
+        find = build(nlp)
+        _use_one_thread()
+        return find
     except (ImportError, OSError, AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"the {nlp.engine} model in {nlp.model} cannot be loaded: {error}") from error
 
 
 def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+def _use_one_thread() -> None:
+    """Keep PyTorch from sharing a sentence's work out: its threads wait for each other far longer than they work."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
 
 
 def _configuration(nlp: Nlp) -> NerModelConfiguration:

@@ -5,6 +5,7 @@ places behind Presidio's own classes, with the parameters that the libraries hav
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -176,6 +177,16 @@ def test_a_library_that_is_not_installed_is_named_with_what_installs_it(
     monkeypatch.setattr(engines, "_is_installed", lambda package: False)
     with pytest.raises(ValueError, match=f'engine = "{engine}" needs .* pip install {PACKAGES[engine]} into'):
         load_model(said(engine, tmp_path))
+
+
+@every_engine
+def test_a_sentences_work_is_not_shared_out_to_threads(
+    engine: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(set_num_threads=threads.append))
+    load(engine)
+    assert threads == [1]
 
 
 def test_the_libraries_are_told_to_stay_offline(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
