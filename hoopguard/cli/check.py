@@ -7,7 +7,10 @@ import typer
 from hoopguard.cli.output import DEFAULT_POLICY, JsonOption, PolicyOption, print_json, print_rows, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hoopguard.policy.masking import Mask
+    from hoopguard.policy.model import Guardrail
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +27,7 @@ def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) ->
     for passes in POLICY_CHECKS:
         passes(loaded)
     rules = loaded.policy
+    warnings = [*_endless(rules.guardrails)] if rules.gateway.mode == "enforce" else []
     if as_json:
         print_json(
             {
@@ -38,6 +42,7 @@ def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) ->
                 "guardrails": [g.name for g in rules.guardrails],
                 "approvals": [a.name for a in rules.approvals],
                 "masks": [m.name for m in rules.masks],
+                "warnings": warnings,
             }
         )
         return
@@ -53,6 +58,22 @@ def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) ->
     ]
     rows += [("mask", m.name, ", ".join([*sorted(m.resolved_entities), *_paths(m)])) for m in rules.masks]
     print_rows(("table", "name", "what it says"), rows)
+    for warning in warnings:
+        say(f"warning: {warning}")
+
+
+def _endless(guardrails: "Iterable[Guardrail]") -> "Iterable[str]":
+    """Yield a warning for each pattern for which a stream has to hold back all that it says."""
+    from hoopguard.guardrail.sought import begins_anywhere
+
+    for rule in guardrails:
+        if rule.on == "request" or rule.action != "block" or rule.mode == "observe":
+            continue
+        for pattern in filter(begins_anywhere, rule.patterns):
+            yield (
+                f"guardrail {rule.name}: streamed answers end at max_held_chars, because nobody can tell how a match "
+                f"of {pattern!r} begins; write it without \\Q…\\E, \\C, octal escapes and flags in its middle"
+            )
 
 
 def _paths(mask: "Mask") -> list[str]:

@@ -82,6 +82,15 @@ def _matches(compiled: CompiledRule, text: str, folded: "Folded", start: int, be
     return False
 
 
+def begins_anywhere(pattern: str) -> bool:
+    """Tell whether nobody can say how a match of a pattern begins, so that a stream can let nothing go on."""
+    try:
+        _together([_begun(pattern)])
+    except (_NotUnderstood, re2.error):
+        return True
+    return False
+
+
 class Folded:
     """A text without its case, which may make it longer."""
 

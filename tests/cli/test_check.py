@@ -92,6 +92,21 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     assert SECRET not in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("pattern", "on", "warned"),
+    [(r"\Qa.b\E", "both", True), (r"x(?i)y", "response", True), (r"\Qa.b\E", "request", False), ("a+b", "both", False)],
+)
+def test_a_pattern_that_would_hold_back_all_of_a_stream_is_named(
+    tmp_path: Path, pattern: str, on: str, warned: bool
+) -> None:
+    """It is a warning, because the policy works; scripts get it too."""
+    written(tmp_path, POLICY.replace('words = ["tropical"]', f"patterns = ['{pattern}']\non = '{on}'"))
+    result = run(tmp_path, "check")
+    assert result.returncode == 0
+    assert ("warning: guardrail codenames: streamed answers end" in result.stdout) is warned
+    assert bool(json.loads(run(tmp_path, "check", "--json").stdout)["warnings"]) is warned
+
+
 def test_the_environment_names_the_policy(tmp_path: Path) -> None:
     """``HOOPGUARD_POLICY`` is used where ``--policy`` is not given."""
     (tmp_path / "elsewhere").mkdir()
