@@ -34,6 +34,7 @@ from hoopguard.identity.routing import upstream_address
 from hoopguard.masking.addon import Masking, check_masks
 from hoopguard.policy import LoadedPolicy, PolicyError, PolicyHolder
 from hoopguard.policy.model import Connection
+from hoopguard.policy.routes import ONLY_BY_NAME
 from hoopguard.recorder.addon import Recorder
 from hoopguard.recorder.commit import Recorder as Journalist
 from hoopguard.recorder.errors import RecordError, StateError
@@ -206,12 +207,16 @@ class Gateway:
         data.server.sni = upstream_address(connection)[1]
 
     def tls_start_server(self, data: TlsData) -> None:
-        """Verify a model server against its connection's own CA, if it has one."""
+        """Verify a model server against its connection's own CA, if it has one; a WebSocket is opened over HTTP/1.1."""
         connection = self._connection_at(data.conn.address if isinstance(data.conn, Server) else None)
-        if connection is not None and connection.ca is not None:
-            if data.ssl_conn is None:
-                raise TypeError("mitmproxy's tlsconfig addon has to prepare the connection")
+        if connection is None:
+            return
+        if data.ssl_conn is None:
+            raise TypeError("mitmproxy's tlsconfig addon has to prepare the connection")
+        if connection.ca is not None:
             data.ssl_conn.set_context(_trusting(connection.ca))
+        if not ONLY_BY_NAME.isdisjoint(connection.routes):
+            data.ssl_conn.set_alpn_protos([b"http/1.1"])
 
     def _connection_at(self, address: Any) -> Connection | None:
         if self._policy is None or not address:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, Final, Self
@@ -19,7 +20,8 @@ PLACE: Final[Event] = {"response_id": "resp_1", "item_id": "item_1", "output_ind
 class FakeRealtime:
     """Answers ``response.create`` with the text of the last item, word by word; ``act`` does something else instead."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.heard: list[Any] = []
         self.heads: list[Headers] = []
         self.paths: list[str] = []
@@ -39,6 +41,7 @@ class FakeRealtime:
             subprotocols=[Subprotocol("realtime")],
             select_subprotocol=lambda ws, offered: offered[0] if offered else None,
             max_size=None,
+            ssl=self.tls,
         )
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
@@ -46,7 +49,7 @@ class FakeRealtime:
     @property
     def url(self) -> str:
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.socket.getsockname()[1]}"
 
     def stop(self) -> None:
         if self._server is not None:

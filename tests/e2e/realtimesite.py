@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -33,10 +34,10 @@ unless = { groups = ["silent"] }
 class RealtimeSite(Site):
     """A gateway whose one connection has the route ``realtime``; its stations can be broken while it runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tls: ssl.SSLContext | None = None, ways: Sequence[str] = ()) -> None:
         super().__init__(folder)
-        self.realtime = FakeRealtime(MODEL_KEY).start()
-        self.modes = [f"reverse:{self.realtime.url}@0"]
+        self.realtime = FakeRealtime(MODEL_KEY, tls).start()
+        self.modes = [f"reverse:{self.realtime.url}@0", *ways]
         self.write_realtime_policy()
         self.break_("")
 
