@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from hoopguard.masking.calm import is_calm, may_match_calm
-from hoopguard.masking.findings import Finding, with_context, without_contained, words_up_to
+from hoopguard.masking.findings import Finding, Surroundings, with_context, without_contained
 from hoopguard.masking.memory import Memory
 from hoopguard.masking.pending import Pending
 from hoopguard.masking.phone import NEEDED
@@ -146,10 +146,11 @@ class Detector:
 def _findings(source: _Source, text: str, scan: Scan) -> list[Finding]:
     scan.left_s()
     findings = []
+    surroundings = Surroundings(text)
     for result in source.recogniser.analyze(text, [source.entity], None):
         scan.left_s()
         score = float(result.score)
-        if source.context and not source.context.isdisjoint(words_up_to(text, result.start)):
+        if source.context and not source.context.isdisjoint(surroundings.words(result.start)):
             score = with_context(score)
         findings.append(Finding(source.entity, result.start, result.end, score))
     return findings

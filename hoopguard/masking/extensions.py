@@ -33,7 +33,11 @@ class InternalEmailRecognizer(PatternRecognizer):
 
 
 class FurtherCardRecognizer(CreditCardRecognizer):
-    """Finds Mastercard's 2-series and numbers of 19 digits, by Presidio's own check (Luhn) and context words."""
+    """Finds Mastercard's 2-series, numbers of 19 digits, and those right after four other digits.
+
+    By Presidio's own check (Luhn) and context words. Its own pattern takes a year before a number for the number's
+    beginning: of ``1999 4111 1111 1111 1111`` it looks at the first sixteen digits and goes on behind them.
+    """
 
     need = r"\d"
 
@@ -42,7 +46,9 @@ class FurtherCardRecognizer(CreditCardRecognizer):
         four = "(?:[- ]?[0-9]{4})"
         series = f"2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{{2}}|7[01][0-9]|720){four}{{3}}"
         long = f"(?:4[0-9]{{3}}|5[0678][0-9]{{2}}|6[0-9]{{3}}){four}{{3}}[- ]?[0-9]{{3}}"
-        sources = {"2-series": series, "19 digits": long}
+        either = rf"(?:[456][0-9]{{3}}{four}{{3}}|3[47][0-9]{{2}}[- ]?[0-9]{{6}}[- ]?[0-9]{{5}})"
+        after = rf"(?<=(?<![0-9])[0-9]{{4}}[- ]){either}"
+        sources = {"2-series": series, "19 digits": long, "after four digits": after}
         patterns = [Pattern(name, rf"(?<![0-9])(?:{source})(?![0-9])", 0.3) for name, source in sources.items()]
         super().__init__(patterns=patterns)
         self.global_regex_flags = FLAGS

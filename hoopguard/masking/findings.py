@@ -26,13 +26,28 @@ class Finding:
     score: float
 
 
-def words_up_to(text: str, start: int) -> frozenset[str]:
-    """Return, in lower case, the word at an offset (if there is one) and those before it that count as context."""
-    at = _WORD.match(text, start)
-    end = at.end() if at else start
-    return frozenset(
-        match.group().lower() for match in islice(_WORDS_BACKWARDS.finditer(text, 0, end), WORDS_OF_CONTEXT + 1)
-    )
+class Surroundings:
+    """A text's words; for findings that come in order, what is between words is looked at once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._ahead: tuple[int, int, str] = (0, -1, "")
+
+    def words(self, start: int) -> frozenset[str]:
+        """Return, in lower case, the word at an offset or the next one, and those before it that count as context."""
+        at = _WORD.match(self._text, start)
+        end = at.end() if at else start
+        before = islice(_WORDS_BACKWARDS.finditer(self._text, 0, end), WORDS_OF_CONTEXT + 1)
+        words = [match.group().lower() for match in before]
+        return frozenset(words if at else [*words, self._next_word(start)])
+
+    def _next_word(self, start: int) -> str:
+        since, until, word = self._ahead
+        if not since <= start <= until:
+            ahead = _WORD.search(self._text, start)
+            word = ahead.group().lower() if ahead else ""
+            self._ahead = (start, ahead.start() if ahead else len(self._text), word)
+        return word
 
 
 def with_context(score: float) -> float:
@@ -47,9 +62,9 @@ def left_context(text: str, offset: int) -> int:
 
 
 def word_is_open(text: str, start: int) -> bool:
-    """Tell whether the word at an offset reaches the end of the text, so that it may yet grow."""
-    at = _WORD.match(text, start)
-    return at is not None and at.end() == len(text)
+    """Tell whether the word at an offset, or the next one, reaches the end of the text or is yet to come."""
+    at = _WORD.search(text, start)
+    return at is None or at.end() == len(text)
 
 
 def without_contained(findings: Iterable[Finding]) -> tuple[Finding, ...]:

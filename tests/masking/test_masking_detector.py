@@ -11,7 +11,7 @@ import pytest
 import tldextract
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maskable import ENTITIES, EVERYTHING, NEAR_MISSES, policy, texts
+from maskable import ENTITIES, EVERYTHING, NEAR_MISSES, masker, policy, streamed, texts
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 
@@ -92,6 +92,13 @@ def test_every_example_gets_presidios_type_span_and_score(word: str) -> None:
     for piece in ENTITIES + NEAR_MISSES:
         text = f"{word}{piece} and Be"
         assert detected(text) == analyzed(STOCK, text)
+
+
+@pytest.mark.parametrize("text", [":: ip ", ":: :: ip", "::, \n-- ip", ":: x ip", "::", "ip: ::, ok", ":: IP ::"])
+def test_where_a_finding_has_no_word_the_next_one_counts_as_presidio_counts_it(text: str) -> None:
+    assert detected(text) == analyzed(SAME, text)
+    rules = masker({"name": "ip", "entities": ("IP_ADDRESS",)})
+    assert streamed(rules.stream(), list(text)) == rules.mask(text).text
 
 
 def test_a_context_word_lifts_a_phone_number_without_a_language_model() -> None:

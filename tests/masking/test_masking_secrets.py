@@ -161,6 +161,11 @@ def test_the_pack_of_secrets_is_what_there_is() -> None:
         ("::ffff:10.1.2.3", "<IP_ADDRESS>"),
         ("6304-0000-0000-0000-000", "<CREDIT_CARD>"),
         ("6304000000000000001", "6304000000000000001"),
+        ("4111 1111 1111 1111 2024", "<CREDIT_CARD> 2024"),
+        ("1999 4111 1111 1111 1111", "1999 <CREDIT_CARD>"),
+        ("1041 4111-1111-1111-1111 12/26", "1041 <CREDIT_CARD> 12/26"),
+        ("1041 3782 822463 10005", "1041 <CREDIT_CARD>"),
+        ("4000 4111 1111 1111 1112", "4000 4111 1111 1111 1112"),
     ],
 )
 def test_internal_and_short_addresses_and_further_cards_are_found_beside_presidios(text: str, masked: str) -> None:
