@@ -42,6 +42,7 @@ class Guardrail:
         exchange = Exchange.of(flow)
         rules = self._rules(exchange, "response")
         exchange.unseen = let_pass(rules)
+        exchange.drop_repeats |= any(compiled.stops for compiled in rules)
         if rules and exchange.facts["streamed"]:
             concerned = frozenset(compiled.rule.name for compiled in rules)
             streamed = self._streamed(exchange.policy, exchange.connection.name, concerned)

@@ -53,9 +53,9 @@ _ESCAPED: Final = re.compile(
     r"|(?P<unicode>(?:\\u[0-9a-fA-F]{4})++)|(?P<bytes>(?:\\x[0-9a-fA-F]{2})++)"
 )
 _READABLE: Final = re.compile(
-    rb"(?:\x00?[\t\n\r\x20-\x7e]\x00?|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})++"
+    rb"(?:\x00?[\t\n\r\x20-\x7e]\x00?|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){2,}+"
 )
-"""UTF-8, or UTF-16 of ASCII."""
+"""UTF-8, or UTF-16 of ASCII: two characters at least, so that bytes that say nothing are passed over quickly."""
 
 _LEAST_BYTES: Final = 6
 

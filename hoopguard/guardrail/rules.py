@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import re2
 
-from hoopguard.guardrail.views import Looking, View, ViewName, undisguised, views
+from hoopguard.guardrail.views import Looking, View, ViewName, decoded_views, shallow_views, undisguised
 from hoopguard.payload.fields import Text
 from hoopguard.policy.model import Guardrail, Policy
 from hoopguard.policy.values import compile_pattern
@@ -105,6 +105,8 @@ def concerning(rules: Iterable[CompiledRule], subject: str, groups: frozenset[st
 def judge(rules: Sequence[CompiledRule], texts: Iterable[Text]) -> tuple[Verdict, ...]:
     """Return the verdict of each rule that matches any of the texts, blocking ones first.
 
+    What is blocked as it stands is not decoded besides.
+
     Raises:
         CannotBeInspected: no rule blocks the texts, one is so encoded that it cannot be looked into, and some rule
             blocks or asks.
@@ -112,24 +114,26 @@ def judge(rules: Sequence[CompiledRule], texts: Iterable[Text]) -> tuple[Verdict
     reading = [compiled for compiled in rules if compiled.reads]
     if not reading:
         return ()
-    seen, given_up = _views(texts)
-    found = ((compiled, compiled.match(seen)) for compiled in reading)
-    verdicts = tuple(Verdict(each.rule, each.observed, *match) for each, match in found if match)
-    blocked = any(verdict.rule.action == "block" and not verdict.observed for verdict in verdicts)
-    if given_up and not blocked and any(compiled.demands for compiled in reading):
+    found = [(*shallow_views(text), text.value) for text in texts]
+    verdicts = _verdicts(reading, [(view, text) for views, _, text in found for view in views])
+    if _blocked(verdicts.values()):
+        return tuple(verdicts.values())
+    looking = Looking()
+    seen = [(view, text) for _, normalised, text in found for view in decoded_views(normalised, looking)]
+    if seen:
+        verdicts = _verdicts(reading, seen) | verdicts
+    if looking.given_up and not _blocked(verdicts.values()) and any(compiled.demands for compiled in reading):
         raise CannotBeInspected("a text in it is encoded too often, or too much of it; send it as plain text")
-    return verdicts
+    return tuple(verdicts[each.rule.name] for each in reading if each.rule.name in verdicts)
 
 
-def _views(texts: Iterable[Text]) -> tuple[list[tuple[View, str]], bool]:
-    """Return each view of each text beside the text, and whether one could not be looked into to its end."""
-    seen = []
-    given_up = False
-    for text in texts:
-        looking = Looking()
-        seen += [(view, text.value) for view in views(text, looking)]
-        given_up |= looking.given_up
-    return seen, given_up
+def _verdicts(rules: Iterable[CompiledRule], seen: Sequence[tuple[View, str]]) -> dict[str, Verdict]:
+    matched = ((compiled, compiled.match(seen)) for compiled in rules)
+    return {each.rule.name: Verdict(each.rule, each.observed, *match) for each, match in matched if match}
+
+
+def _blocked(verdicts: Iterable[Verdict]) -> bool:
+    return any(verdict.rule.action == "block" and not verdict.observed for verdict in verdicts)
 
 
 def word_forms(words: Iterable[str]) -> list[str]:

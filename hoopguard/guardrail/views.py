@@ -56,17 +56,33 @@ class Looking:
         return not self.given_up
 
 
-def views(text: Text, looking: Looking) -> Iterator[View]:
-    """Yield each way in which a text can be read."""
-    if text.kind is not Kind.JSON_TEXT or "\\" not in text.value:
-        yield from _deeply("text", text.value, looking, MAX_LAYERS)
-    else:
-        yield from _undisguises("text", text.value, _normalised(text.value))
-        yield from _deeply("unescaped", unescaped(text.value), looking, MAX_LAYERS)
+def shallow_views(text: Text) -> tuple[list[View], str]:
+    """Return each way in which a text can be read as it stands, and what of it may say more once it is decoded."""
+    normalised = _normalised(text.value)
+    found = [*_undisguises("text", text.value, normalised)]
     if text.kind is Kind.JSON_TEXT:
         for match in _LITERAL.finditer(text.value):
             literal = unescaped(match[1])
-            yield from _undisguises("unescaped", literal, _normalised(literal))
+            found += _undisguises("unescaped", literal, _normalised(literal))
+        if "\\" in text.value:
+            meant = unescaped(text.value)
+            normalised = _normalised(meant)
+            found += _undisguises("unescaped", meant, normalised)
+    return found, normalised
+
+
+def decoded_views(normalised: str, looking: Looking, layers: int = MAX_LAYERS) -> Iterator[View]:
+    """Yield each way in which can be read what a normalised text says once it is decoded."""
+    if not encodes(normalised):
+        return
+    said = "".join(meant for meant, _ in without_escapes(normalised))
+    if said != normalised and looking.may_decode(len(said), layers):
+        yield from _deeply(said, looking, layers - 1)
+    for said in runs(normalised):
+        if looking.chars_left is None:
+            yield from views_of_run(said, looking, layers)
+        elif looking.may_decode(len(said), layers):
+            yield from _deeply(said, looking, layers - 1)
 
 
 def views_of_run(said: str, looking: Looking, layers: int) -> list[View]:
@@ -75,24 +91,15 @@ def views_of_run(said: str, looking: Looking, layers: int) -> list[View]:
     What is decoded in turn may in all be some times as long, which nothing honest needs.
     """
     inner = Looking(looking.given_up, _FREE_CHARS + _MAX_GROWTH * len(said))
-    found = [*_deeply("decoded", said, inner, layers - 1)] if inner.may_decode(len(said), layers) else []
+    found = [*_deeply(said, inner, layers - 1)] if inner.may_decode(len(said), layers) else []
     looking.given_up = inner.given_up
     return found
 
 
-def _deeply(name: ViewName, text: str, looking: Looking, layers: int) -> Iterator[View]:
-    normalised = _normalised(text)
-    yield from _undisguises(name, text, normalised)
-    if not encodes(normalised):
-        return
-    said = "".join(meant for meant, _ in without_escapes(normalised))
-    if said != normalised and looking.may_decode(len(said), layers):
-        yield from _deeply("decoded", said, looking, layers - 1)
-    for said in runs(normalised):
-        if looking.chars_left is None:
-            yield from views_of_run(said, looking, layers)
-        elif looking.may_decode(len(said), layers):
-            yield from _deeply("decoded", said, looking, layers - 1)
+def _deeply(said: str, looking: Looking, layers: int) -> Iterator[View]:
+    normalised = _normalised(said)
+    yield from _undisguises("decoded", said, normalised)
+    yield from decoded_views(normalised, looking, layers)
 
 
 def _undisguises(name: ViewName, text: str, normalised: str) -> Iterator[View]:
