@@ -31,7 +31,7 @@ class ConversationRecord:
     @property
     def messages(self) -> Encoded:
         """Return the list of messages, as ``WebSocketData.get_state`` has it, written."""
-        return Encoded(b"%d:%b]" % (len(self._written), bytes(self._written)))
+        return Encoded(b"".join((b"%d:" % len(self._written), self._written, b"]")))
 
     def add(self, message: bytes, *, from_caller: bool) -> None:
         """Keep a message that goes on.
