@@ -80,12 +80,21 @@ class ModelEntityRecognizer(EntityRecognizer):
         """
         self._nlp = said.nlp
         self._model = model_for(said.nlp)
-        self.pending = (sentence(said.nlp.sentence_chars), SENTENCE_FLAGS)
-        self._sentence = regex.compile(*self.pending)
+        self._sentence = regex.compile(sentence(said.nlp.sentence_chars), SENTENCE_FLAGS)
         super().__init__([said.entity], name=said.name, supported_language=said.nlp.language)
 
     def load(self) -> None:
         """Load nothing more."""
+
+    def pending_from(self, text: str, start: int) -> int:
+        """Return where the sentence begins that a text ends in.
+
+        Counted from the middle of a sentence that is too long, it may seem to begin later; :meth:`analyze` stops where
+        it does begin.
+        """
+        return next(
+            (match.start() for match in self._sentence.finditer(text, start) if _may_grow(match, text)), len(text)
+        )
 
     def check_hold(self) -> None:
         """Try whether the model is quick enough for streams.
@@ -112,8 +121,7 @@ class ModelEntityRecognizer(EntityRecognizer):
         passed = scan.passed(self)
         results: list[RecognizerResult] = []
         for match in self._sentence.finditer(text, scan.start_of(self)):
-            grows = scan.may_wait and match.end() == len(text) and not text.endswith("\n")
-            found = None if grows else self._look(match.group(), scan)
+            found = None if scan.may_wait and _may_grow(match, text) else self._look(match.group(), scan)
             if found is None:
                 scan.stop(match.start())
                 break
@@ -140,6 +148,11 @@ class ModelEntityRecognizer(EntityRecognizer):
         found = self._model.look(sentence)
         taken.add(left_s - scan.left_s())
         return found
+
+
+def _may_grow(match: "regex.Match[str]", text: str) -> bool:
+    """Tell whether a sentence may become a longer one when the text goes on."""
+    return match.end() == len(text) and not text.endswith("\n")
 
 
 @lru_cache(maxsize=8)

@@ -243,6 +243,4 @@ def pending_patterns(recognisers: Sequence[EntityRecognizer]) -> list[tuple[str,
             found.extend((pattern.regex, flags) for pattern in vars(recogniser)["patterns"])
         elif isinstance(recogniser, PhoneRecognizer):
             found.append((PENDING_PHONE, regex.IGNORECASE))
-        elif (pending := getattr(recogniser, "pending", None)) is not None:
-            found.append(pending)
     return found
