@@ -116,7 +116,7 @@ class Chain:
                 await messages.read_answer(flow, exchange)
         if not exchange.answered and exchange.relay is None:
             await self._walk(flow, "response", self._stations[::-1])
-            self._answer_gate(flow, exchange)
+            await self._answer_gate(flow, exchange)
         if exchange.relay is not None:
             exchange.finish("allowed", "")
         elif exchange.refusal is not None:
@@ -130,6 +130,12 @@ class Chain:
         if flow.error is not None:
             flow.error.msg = message
         exchange.finish("cancelled", f"the caller's connection ended: {message}")
+        await self._settle(flow, exchange)
+
+    async def abandon(self, flow: http.HTTPFlow) -> None:
+        """Settle an exchange that was ended because a hook failed, for mitmproxy calls no other hook then."""
+        exchange = self._begun(flow)
+        exchange.finish(_BUG.outcome, f"{_BUG.code}: {_BUG.message}")
         await self._settle(flow, exchange)
 
     async def websocket_message(self, flow: http.HTTPFlow) -> None:
@@ -198,13 +204,13 @@ class Chain:
             messages.write_request(flow.request, exchange)
             exchange.cleared = True
 
-    def _answer_gate(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+    async def _answer_gate(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Let a whole answer out if every station has stamped it; write the body that was inspected."""
         if exchange.answered or flow.response is None:
             return
         with self._closing(flow, exchange, "the answer's gate"):
             _demand_stamps(exchange, "response")
-            messages.write_answer(flow.response, exchange)
+            await messages.write_answer(flow.response, exchange)
             exchange.facts["status"] = flow.response.status_code
             exchange.finish("allowed", "")
 

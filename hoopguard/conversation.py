@@ -19,7 +19,8 @@ from hoopguard.conversation_record import ConversationRecord
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.identity.permissions import permit
 from hoopguard.payload import strict_json
-from hoopguard.payload.fields import is_label, read_aside
+from hoopguard.payload.fields import read_aside
+from hoopguard.payload.identifiers import is_label
 from hoopguard.payload.openai_realtime import error_event, named_models
 from hoopguard.payload.openai_realtime_answers import OpenAnswers
 from hoopguard.payload.streaming import AnswerStream, Channel, Stage
@@ -84,7 +85,7 @@ class Conversation:
         )
         record = exchange.policy.policy.record
         self.record = ConversationRecord(
-            exchange.facts, max_bytes=record.segment_bytes, keeps=record.content == "masked"
+            exchange.format, exchange.facts, max_bytes=record.segment_bytes, keeps=record.content == "masked"
         )
 
     @property
@@ -149,7 +150,7 @@ class Conversation:
                 raise strict_json.BodyError("a message has to be a JSON object")
             self._check_models(event)
             exchange.body = event
-            exchange.reading = await read_aside(event, exchange.format.request, len(raw))
+            exchange.reading = await read_aside(event, exchange.format.request, len(raw), asked=True)
         except strict_json.BodyError as error:
             raise Refused(400, "hoopguard_bad_body", f"{error}.") from error
         known = len(exchange.facts["verdicts"])

@@ -11,6 +11,7 @@ import logging
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.flow import Flow
 from mitmproxy.hooks import Hook
+from mitmproxy.http import HTTPFlow
 
 from hoopguard.chain import Chain
 
@@ -44,3 +45,12 @@ class ReservedAddons(AddonManager):
             _log.exception("a flow was ended: the chain failed in %s", event.name)
             if subject.killable:
                 subject.kill()
+            if isinstance(subject, HTTPFlow):
+                await self._settle(subject)
+
+    async def _settle(self, subject: HTTPFlow) -> None:
+        """Have the end of a flow recorded whose hook failed: mitmproxy calls no other hook for one that is killed."""
+        try:
+            await self.flow_addon.abandon(subject)
+        except Exception:  # noqa: BLE001 - there is nothing left to end
+            _log.exception("the outcome of a flow that was ended could not be recorded")

@@ -1,5 +1,6 @@
 """How the gate reads mitmproxy's messages, and writes what was inspected in their place."""
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import NOTHING, Written, parse_aside
 from hoopguard.payload.errors import error_headers, error_of
-from hoopguard.payload.fields import read_aside, replace
+from hoopguard.payload.fields import ASIDE_BYTES, read_aside, replace
 from hoopguard.payload.formats import api_of
 from hoopguard.payload.streaming import Channel
 
@@ -71,6 +72,8 @@ async def read_answer(flow: http.HTTPFlow, exchange: Exchange) -> None:
         if not isinstance(exchange.answer, dict | list):
             raise strict_json.BodyError("it is neither an object nor a list")
         exchange.reading = await read_aside(exchange.answer, exchange.format.answer, len(raw))
+        for node, key in exchange.reading.repeats if exchange.drop_repeats else ():
+            node[key] = None
     except strict_json.BodyError as error:
         raise _bad_answer(f"The model's answer cannot be inspected: {error}.") from error
 
@@ -95,13 +98,15 @@ def write_request(request: http.Request, exchange: Exchange) -> None:
         del request.headers["content-length"]  # servers take a handshake that has one for something else
 
 
-def write_answer(response: http.Response, exchange: Exchange) -> None:
+async def write_answer(response: http.Response, exchange: Exchange) -> None:
     """Give the answer the body that was inspected, with the caller's own values; the record keeps those hidden."""
     response.trailers = None
     body = exchange.format.answer_body.write(exchange.answer)
     if exchange.unmasking is not None:
         exchange.sent = bytearray(body.content)
-        body = exchange.format.answer_body.write(_unmasked(exchange))
+        is_small = len(body.content) <= ASIDE_BYTES
+        shown = _unmasked(exchange) if is_small else await asyncio.to_thread(_unmasked, exchange)
+        body = exchange.format.answer_body.write(shown)
     _put_body(response, body)
 
 
@@ -125,9 +130,12 @@ def _put_body(message: http.Message, body: Written) -> None:
 
 def write_refusal(flow: http.HTTPFlow, exchange: Exchange, refused: Refused) -> None:
     """Put the refusal in place of whatever answer there is; mitmproxy may have put the model's there."""
+    exchange.sent = None
     status, api = refused.status, _api(flow, exchange)
     body: Any = error_of(api, status, refused.code, refused.message, exchange.id, **refused.more)
     if exchange.format is not None and exchange.format.refusal is not None:
+        # The ids are the caller's words, which may be what is refused: they are told them, the record is not.
+        exchange.sent = bytearray(strict_json.dump(body))
         status, body = exchange.format.refusal(exchange.body, status, body)
     exchange.facts["status"] = status
     headers = error_headers(refused.status, exchange.id)

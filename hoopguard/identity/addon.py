@@ -16,6 +16,7 @@ from hoopguard.identity.opening import OPENING_HEADERS, read_opening, token_of
 from hoopguard.identity.permissions import permit
 from hoopguard.identity.principal import Principal
 from hoopguard.identity.routing import Target, by_host, find_target, split_host
+from hoopguard.identity.sessions import SessionSeals
 from hoopguard.identity.verify import IssuerUnavailable, TokenRejected, TokenVerifier
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import parse_aside
@@ -58,6 +59,7 @@ class Identity:
         self._policy = policy
         self._verifier = TokenVerifier(policy.current.policy.issuers)
         self._verifier_of = policy.current.digest
+        self._seals = SessionSeals()
         self._tunnels: dict[str, tuple[str, str]] = {}
         self._speaking: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
 
@@ -106,18 +108,30 @@ class Identity:
             exchange.body = await _body(flow, exchange)
             model = exchange.target.model or exchange.format.model(exchange.body, exchange.target.route_path)
             fields = _OPENED if exchange.format.live else exchange.format.request
-            exchange.reading = await read_aside(exchange.body, fields, len(flow.request.raw_content or b""))
+            exchange.reading = await read_aside(exchange.body, fields, len(flow.request.raw_content or b""), asked=True)
         except BodyTooLarge as error:
             raise Refused(413, "hoopguard_body_too_large", f"{error}.") from error
         except strict_json.BodyError as error:
             raise Refused(400, "hoopguard_bad_body", f"{error}.") from error
-        exchange.facts["model"] = (model or "") if _MODEL.fullmatch(model or "") else "(not a model's name)"
-        allowed = permit(exchange.connection, exchange.principal, exchange.format.name, model)
+        # Where a model could be named and is not, the server takes one of its own: only who may use all may ask for it.
+        could_name = exchange.format.has_body and "model" in exchange.format.request.table
+        asked = "" if model is None and could_name else model
+        allowed = permit(exchange.connection, exchange.principal, exchange.format.name, asked)
         if not allowed.allowed:
+            exchange.facts["model"] = "(not permitted)"  # it may be anything, a key put in the wrong place too
             raise Refused(403, "hoopguard_not_permitted", allowed.reason)
-        _readdress(flow, exchange.target, exchange.id)
+        exchange.facts["model"] = (model or "") if _MODEL.fullmatch(model or "") else "(not a model's name)"
+        _readdress(flow, exchange.target, exchange.id, self._own_headers(flow.request, exchange))
         if exchange.opening is not None:
             flow.request.headers.update(exchange.opening.request_headers())
+
+    def _own_headers(self, request: http.Request, exchange: Exchange) -> dict[str, str]:
+        """Return the headers that are the API's own business, its session's id as the server knows it."""
+        headers, session = _named_headers(request, exchange.format), exchange.format.session_header
+        if session in headers:
+            principal = exchange.principal.id
+            headers[session] = self._seals.opened(exchange.connection.name, principal, headers[session])
+        return headers
 
     async def message(self, flow: http.HTTPFlow) -> None:
         """See at each message of a conversation, whoever sends it, that its caller's token still holds."""
@@ -127,9 +141,12 @@ class Identity:
         """Let only those of the model's headers out that say something of the answer's form."""
         if flow.response is None:
             return
-        own = Exchange.of(flow).format.headers
-        kept = [field for field in flow.response.headers.fields if _may_pass(field, own)]
-        flow.response.headers.fields = (*kept, (b"hoopguard-exchange", Exchange.of(flow).id.encode()))
+        exchange, headers = Exchange.of(flow), flow.response.headers
+        kept = [field for field in headers.fields if _may_pass(field, exchange.format.headers)]
+        headers.fields = (*kept, (b"hoopguard-exchange", exchange.id.encode()))
+        session = exchange.format.session_header
+        if session in headers:
+            headers[session] = self._seals.sealed(exchange.connection.name, exchange.principal.id, headers[session])
 
     async def done(self) -> None:
         """Close the connections to the providers."""
@@ -245,14 +262,14 @@ def _named_headers(request: http.Request, format_: Format) -> dict[str, str]:
     return found
 
 
-def _readdress(flow: http.HTTPFlow, target: Target, exchange_id: str) -> None:
+def _readdress(flow: http.HTTPFlow, target: Target, exchange_id: str, own: Mapping[str, str]) -> None:
     """Turn the request to the model server, as the gateway's own and with nothing of the caller's in it."""
     request, credential = flow.request, target.connection.credential
     trace = request.headers.get("traceparent", "")
     headers = {"accept-encoding": "identity", "hoopguard-exchange": exchange_id}
     if target.format.accept:
         headers["accept"] = target.format.accept
-    headers |= _named_headers(request, target.format)
+    headers |= own
     if _TRACE.fullmatch(trace):
         headers["traceparent"] = trace
     if credential is not None:

@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from hoopguard.exchange import Refused
-from hoopguard.payload.fields import is_label
 from hoopguard.payload.formats import Format, find_format
+from hoopguard.payload.identifiers import is_label
 from hoopguard.policy.model import Connection
 
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)

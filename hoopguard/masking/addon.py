@@ -10,15 +10,19 @@ from mitmproxy.connection import ConnectionState
 
 from hoopguard.exchange import Direction, Exchange, Refused
 from hoopguard.masking.inspection import Inspection
-from hoopguard.masking.masker import Masker
-from hoopguard.masking.pace import Load, Pace
+from hoopguard.masking.masker import MOST_S, Masker
+from hoopguard.masking.pace import Load, Pace, Unhurried
 from hoopguard.masking.pseudonyms import Vault, Vaults
 from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.stages import MaskStage, NameTellsError, UnmaskStage, masked_texts
 from hoopguard.payload.fields import Reading, replace
+from hoopguard.payload.tables import Kind
 from hoopguard.policy import LoadedPolicy, PolicyError, PolicyHolder
 
 _FEW_VALUES: Final = 256
+_FEW_JSON_CHARS: Final = 8_192
+"""JSON inside strings is read token by token, whether its texts are known or not."""
+
 _REDACTING_S: Final = 2.0
 
 
@@ -84,8 +88,6 @@ class Masking:
         if masker is None:
             return
         reading: Reading = exchange.reading
-        for node, key in reading.repeats:
-            node[key] = None
         try:
             await self._mask(masker, flow, reading, "response")
         except NameTellsError as error:
@@ -112,7 +114,7 @@ class Masking:
                 partial(masked_texts, reading),
                 principal=getattr(exchange.principal, "id", ""),
                 unwanted=hung_up,
-                small=reading.values + len(reading.names) <= _FEW_VALUES,
+                small=reading.values + len(reading.names) <= _FEW_VALUES and _json_chars(reading) <= _FEW_JSON_CHARS,
             )
         except DetectionGaveUp as error:
             if hung_up():
@@ -137,7 +139,9 @@ class Masking:
         if masker is None or not masker.needs_vault:
             return None
         restorer = self._vault(exchange).restorer()
-        return UnmaskStage(restorer) if restorer else None
+        # A whole answer is gone through in a thread if it is long, and has been looked at in time before.
+        unhurried = None if exchange.facts["streamed"] else lambda: Unhurried(Budget(MOST_S))
+        return UnmaskStage(restorer, unhurried) if restorer else None
 
 
 def check_masks(loaded: LoadedPolicy) -> None:
@@ -154,6 +158,10 @@ def check_masks(loaded: LoadedPolicy) -> None:
                     masker.warm_up()
             except ValueError as error:
                 raise PolicyError(loaded.file, "mask · entities", None, str(error)) from error
+
+
+def _json_chars(reading: Reading) -> int:
+    return sum(len(text.value) for _, _, text in reading.texts if text.kind is Kind.JSON_TEXT)
 
 
 def _redactor(masker: Masker) -> Callable[[str], str]:

@@ -101,6 +101,7 @@ class Detector:
         Raises:
             DetectionGaveUp: something did not finish.
         """
+        scan.left_s()
         sources = self._sources_in_calm if is_calm(text, scan.earliest) else self._sources
         if not sources:
             return ()

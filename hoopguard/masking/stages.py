@@ -1,7 +1,7 @@
 """Masking's places: in a body that is whole, in a stream, and in what the caller alone gets back."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hoopguard.exchange import Exchange
 from hoopguard.masking.field_masker import FieldStream
@@ -93,8 +93,10 @@ class MaskStage:
 class UnmaskStage:
     """What the caller alone sees: behind it their own values stand again where their placeholders stood."""
 
-    def __init__(self, restorer: Restorer) -> None:
+    def __init__(self, restorer: Restorer, begin_pace: Callable[[], Pace] | None = None) -> None:
         self._restorer = restorer
+        self._begin_pace = begin_pace
+        self._pace: Pace | None = None
         self._streams: dict[Channel, RestoringStream | JsonTextStream] = {}
 
     def feed(self, channel: Channel, text: str) -> str:
@@ -103,7 +105,9 @@ class UnmaskStage:
         if stream is None:
             is_json = channel.kind is Kind.JSON_TEXT
             begin = self._restorer.json_stream if is_json else self._restorer.stream
-            stream = self._streams[channel] = begin()
+            if self._pace is None and self._begin_pace is not None:
+                self._pace = self._begin_pace()
+            stream = self._streams[channel] = begin(self._pace)
         return stream.feed(text)
 
     def finish(self, channel: Channel) -> str:

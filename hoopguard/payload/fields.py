@@ -5,13 +5,13 @@ like what stands there. A field nobody has heard of is therefore inspected, not 
 """
 
 import asyncio
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from hoopguard.payload.identifiers import is_label, telling_parts
 from hoopguard.payload.strict_json import MAX_DEPTH, BodyError
 from hoopguard.payload.tables import (
     Fields,
@@ -45,14 +45,15 @@ class Reading:
     """All that is to be known of a body after one walk over it.
 
     ``texts`` are the values to inspect, each with its container and key; ``names`` the keys and identifiers that are
-    not the format's own; ``repeats`` what says texts again; ``opaque`` what cannot be inspected, by kind;
-    ``chars`` the characters of all texts, ``values`` how many values the body has.
+    not the format's own; ``repeats`` what says texts again; ``opaque`` the kinds of what cannot be inspected, and
+    ``unreadable`` where that stands; ``chars`` the characters of all texts, ``values`` how many values the body has.
     """
 
     texts: list[tuple[Any, Any, Text]] = field(default_factory=list)
     names: dict[str, None] = field(default_factory=dict)
     repeats: list[tuple[Any, Any]] = field(default_factory=list)
     opaque: dict[str, None] = field(default_factory=dict)
+    unreadable: list[tuple[Any, Any]] = field(default_factory=list)
     chars: int = 0
     values: int = 0
 
@@ -64,41 +65,37 @@ class Reading:
             yield Text((), Kind.TEXT, "\n".join(self.names))
 
 
-_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,255}", re.ASCII)
-_HAS_LETTER: Final = re.compile(r"[A-Za-z]", re.ASCII)
-_FEW_DIGITS: Final = 6
-_ASIDE_BYTES: Final = 131_072
+ASIDE_BYTES: Final = 131_072
 
 
-def is_label(value: str) -> bool:
-    """Tell whether a string looks like an identifier and not like a number that may be somebody's."""
-    if not _IDENTIFIER.fullmatch(value):
-        return False
-    return _HAS_LETTER.search(value) is not None or sum(map(str.isdigit, value)) <= _FEW_DIGITS
-
-
-def read(body: Any, fields: Fields, *, indexed: bool = False) -> Reading:
+def read(body: Any, fields: Fields, *, indexed: bool = False, asked: bool = False) -> Reading:
     """Walk over a body once; nothing is changed. ``indexed``: list entries are known by their index.
 
+    ``asked``: a caller says it. Nothing in it counts as said again, and no key may be another one of the format's
+    but for its case: Go's JSON takes the two for one (``encoding/json``), the last one counting.
+
     Raises:
-        BodyError: the body is nested deeper than anything that is parsed here.
+        BodyError: the body is nested deeper than anything that is parsed here, or has such a key.
     """
     reading = Reading()
-    _Walk(fields, reading, indexed=indexed).value([body], 0, body, fields.root, ())
+    _Walk(fields, reading, indexed=indexed, asked=asked).value([body], 0, body, fields.root, ())
     return reading
 
 
-async def read_aside(body: Any, fields: Fields, size: int) -> Reading:
+async def read_aside(body: Any, fields: Fields, size: int, *, asked: bool = False) -> Reading:
     """Return what :func:`read` returns; a body of many bytes is read in a thread, so that others do not wait."""
-    return read(body, fields) if size <= _ASIDE_BYTES else await asyncio.to_thread(read, body, fields)
+    if size <= ASIDE_BYTES:
+        return read(body, fields, asked=asked)
+    return await asyncio.to_thread(read, body, fields, asked=asked)
 
 
 class _Walk:
     """One walk over a body, a table's tree beside it."""
 
-    __slots__ = ("_found", "_indexed", "_known")
+    __slots__ = ("_asked", "_found", "_indexed", "_known")
 
-    def __init__(self, fields: Fields, reading: Reading, *, indexed: bool) -> None:
+    def __init__(self, fields: Fields, reading: Reading, *, indexed: bool, asked: bool) -> None:
+        self._asked = asked
         self._known = fields.vocabulary
         self._found = reading
         self._indexed = indexed
@@ -132,7 +129,8 @@ class _Walk:
         """Note what needs no look inside; tell whether it was that."""
         if isinstance(treatment, Opaque):
             self._found.opaque[treatment.what] = None
-        elif isinstance(treatment, Repeat):
+            self._found.unreadable.append((node, key))
+        elif isinstance(treatment, Repeat) and not self._asked:
             if child not in ([], {}):
                 self._found.repeats.append((node, key))
         elif isinstance(treatment, Strings) and not isinstance(child, str):
@@ -151,6 +149,7 @@ class _Walk:
         if type(treatment) is Label and is_label(value):
             if not treatment.made and value not in self._known:
                 self._found.names[value] = None
+            self._found.names.update(dict.fromkeys(telling_parts(value)))
             return
         if type(treatment) is Vector and (readable := readable_in(value)) is not None:
             self._found.names.update(dict.fromkeys(readable))
@@ -175,6 +174,8 @@ class _Walk:
         for key, child in node.items():
             if key not in known:
                 found.names[key] = None
+            if self._asked and spec is not None and key not in below and key.casefold() in spec.folded:
+                raise BodyError("a key of the body differs from the API's own in its case only")
             if spec is not None and spec.closed and key not in below and child is not None:
                 found.opaque["part"] = None
             self.value(node, key, child, below.get(key) or below.get("?"), (*path, key))

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from hoopguard.payload.bodies import JsonBody
 from hoopguard.payload.errors import error_of
-from hoopguard.payload.fields import is_label
 from hoopguard.payload.framing import Event
+from hoopguard.payload.identifiers import is_label
 from hoopguard.payload.shapes import Body, Group, StreamShape, event_of
 from hoopguard.payload.sse import EventParser
 from hoopguard.payload.strict_json import BodyError
@@ -246,10 +246,12 @@ def requests_in(body: Any) -> list[str | int]:
 def refuse(body: Any, status: int, error: dict[str, Any]) -> tuple[int, Any]:
     """Return a refusal as the answer to the requests in ``body``, which HTTP has carried well; else as HTTP's own.
 
-    The ids are the caller's words, so that only those are repeated which could not say anything.
+    The ids are the caller's words, so that only those are repeated which could not say anything. That a session is not
+    known is HTTP's to say, for clients begin a new one then.
     """
     asked = requests_in(body)
-    if not asked or not all(is_label(each) if isinstance(each, str) else abs(each) <= COUNT.most for each in asked):
+    says_nothing = all(is_label(each) if isinstance(each, str) else abs(each) <= COUNT.most for each in asked)
+    if status == 404 or not 0 < len(asked) <= _MOST_REFUSED or not says_nothing:
         return status, error
     answers = [{**error, "id": each} for each in asked]
     return 200, answers if isinstance(body, list) else answers[0]
@@ -271,9 +273,13 @@ def check_message(body: Any) -> None:
         raise BodyError("a batch has to hold a message")
 
 
+_MOST_REFUSED: Final = 64
+"""A larger batch is refused as a whole: an error for each request is many times as long as the request."""
+
+_SESSION: Final = "mcp-session-id"
 _HEADERS: Final = {
     "mcp-protocol-version": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII),
-    "mcp-session-id": re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_.:~+/=-]{8,256}", re.ASCII),
+    _SESSION: re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_.:~+/=-]{8,300}", re.ASCII),
 }
 _ANSWER_BODY: Final = JsonBody(may_be_missing=True)
 STREAM: Final = MessageStream(Fields(MESSAGE, VOCABULARY))
@@ -291,6 +297,7 @@ FORMAT: Final = Format(
     batches=True,
     accept="application/json, text/event-stream",
     headers=_HEADERS,
+    session_header=_SESSION,
     refusal=refuse,
 )
 LISTEN: Final = Format(
@@ -303,6 +310,7 @@ LISTEN: Final = Format(
     answer_body=_ANSWER_BODY,
     accept="text/event-stream",
     headers=_HEADERS,
+    session_header=_SESSION,
 )
 END: Final = Format(
     name="mcp/end",
@@ -313,4 +321,5 @@ END: Final = Format(
     answer_body=_ANSWER_BODY,
     accept="application/json",
     headers=_HEADERS,
+    session_header=_SESSION,
 )

@@ -1,8 +1,9 @@
 """What Ollama tells of its models: which there are, which run, and what one of them is."""
 
-from typing import Final
+from typing import Any, Final
 
 from hoopguard.payload.ollama import MEASURE, VOCABULARY
+from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import COUNT, LABEL, MADE, TEXT, Fields, Table, under
 from hoopguard.payload.wire import Format
 
@@ -52,6 +53,18 @@ PS: Final = Format(name="api/ps", method="GET", path="/api/ps", api="ollama", an
 VERSION: Final = Format(
     name="api/version", method="GET", path="/api/version", api="ollama", answer=Fields({"version": MADE})
 )
+
+
+def check_show(body: Any) -> None:
+    """Refuse what names its model by the old key, which nothing else here looks at.
+
+    Raises:
+        BodyError: there is a ``name``.
+    """
+    if body.get("name") is not None:
+        raise BodyError("the model has to be named as model, not as name")
+
+
 SHOW: Final = Format(
     name="api/show",
     method="POST",
@@ -59,4 +72,6 @@ SHOW: Final = Format(
     api="ollama",
     request=Fields({"model": MADE, "name": MADE, "system": TEXT, "template": TEXT}, VOCABULARY),
     answer=_SHOWN,
+    needs_model=True,
+    check=check_show,
 )

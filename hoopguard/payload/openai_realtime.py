@@ -166,7 +166,7 @@ def error_event(status: int, code: str, message: str, exchange_id: str, **more: 
     return orjson.dumps({"type": "error", "event_id": event_id, "error": {**error, "event_id": None}})
 
 
-def is_audio(message: bytes) -> bool:
+def may_hold_audio(message: bytes) -> bool:
     """Tell whether an event, as it is written, may hold speech as base64."""
     return b'"audio"' in message or b"audio.delta" in message
 

@@ -116,7 +116,8 @@ def check_request(body: Any) -> None:
     for item in items if isinstance(items, list) else []:
         if not isinstance(item, dict):
             raise BodyError("every item of the input has to be an object")
-        if item.get("type", "message") == "message" and item.get("role", "user") not in ROLES.words:
+        role = item.get("role", "user")
+        if item.get("type", "message") == "message" and not (isinstance(role, str) and role in ROLES.words):
             raise BodyError(f"every message has to have a role out of {', '.join(sorted(ROLES.words))}")
 
 

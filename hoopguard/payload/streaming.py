@@ -5,6 +5,7 @@ call 1, …). Stages transform a channel's text piece by piece and may hold some
 before the event that ends the channel. What stands in one event only is transformed as a whole.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,9 @@ from hoopguard.payload.tables import Kind, Path
 
 _MAX_CHANNELS: Final = 512
 _MAX_NAMES: Final = 4_096
+_MAX_VALUES: Final = 8_192
+"""Of one event; each is looked at on the event loop."""
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"')
 
 
 class Channel(NamedTuple):
@@ -282,11 +286,14 @@ class AnswerStream:
         if self.unmasking is None:
             return written
         self.recorded += written
-        for piece in pieces:
-            said = piece.node[piece.key]
+        masked = [(piece, piece.node[piece.key]) for piece in pieces]
+        for piece, said in masked:
             if isinstance(said, str):  # a number that passed is one still
                 piece.node[piece.key] = self._unmask(piece.channel, said, over=piece.over)
-        return self.shape.write(Event(orjson.dumps(body).decode(), name))
+        shown = self.shape.write(Event(orjson.dumps(body).decode(), name))
+        for piece, said in masked:  # later events repeat the head of this one, and are recorded
+            piece.node[piece.key] = said
+        return shown
 
     def _unmask(self, channel: Channel, text: str, *, over: bool) -> str:
         if self.unmasking is None:
@@ -310,6 +317,8 @@ class AnswerStream:
 
 
 def _parse(data: str) -> Body:
+    if data.count(",") + data.count("[") + data.count("{") > _MAX_VALUES and _values(data) > _MAX_VALUES:
+        raise FramingError(f"an event of the stream holds more than {_MAX_VALUES} values")
     try:
         body = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -317,3 +326,9 @@ def _parse(data: str) -> Body:
     if not isinstance(body, dict):
         raise FramingError("an event of the stream is not a JSON object")
     return body
+
+
+def _values(data: str) -> int:
+    """Return about how many values a JSON text has, those marks not counted that stand in its strings."""
+    outside = _STRING.sub("", data)
+    return outside.count(",") + outside.count("[") + outside.count("{")

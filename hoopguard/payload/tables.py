@@ -116,13 +116,21 @@ def under(prefix: str, table: Table) -> dict[str, Treatment]:
 class Node:
     """A table's paths as a tree, which is walked beside the body."""
 
-    __slots__ = ("below", "closed", "treatment", "variants")
+    __slots__ = ("_folded", "below", "closed", "treatment", "variants")
 
     def __init__(self) -> None:
+        self._folded: frozenset[str] | None = None
         self.below: dict[str, Node] = {}
         self.treatment: Treatment | None = None
         self.variants: dict[str, Node] | None = None
         self.closed = False
+
+    @property
+    def folded(self) -> frozenset[str]:
+        """Return the keys below without their case; asked for once the tree is complete."""
+        if self._folded is None:
+            self._folded = frozenset(map(str.casefold, self.below))
+        return self._folded
 
     def add(self, path: str, treatment: Treatment) -> None:
         """Put a treatment at a dotted path."""

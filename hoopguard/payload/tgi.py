@@ -1,11 +1,13 @@
 """Text Generation Inference: generate, and generate_stream, whose last token's event says the whole text again."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from hoopguard.payload.framing import Event
 from hoopguard.payload.object_stream import ObjectStream
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, event_of
+from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import COUNT, LABEL, REPEAT, SMALL, TEXT, TIME, Fields, Strings, Table, under, word
 from hoopguard.payload.wire import Format
 
@@ -84,8 +86,29 @@ class TokenStream(ObjectStream):
 
 STREAM: Final = TokenStream(EVENT, alone=("details", "error", "error_type", "generated_text"))
 
+_IMAGE: Final = re.compile(r"!\[[^\]]*\]\(")
+
+
+def check_request(body: Any) -> None:
+    """Refuse images, which TGI takes out of the prompt as Markdown, fetching those that are addresses.
+
+    Raises:
+        BodyError: the prompt has one.
+    """
+    inputs = body.get("inputs")
+    if isinstance(inputs, str) and _IMAGE.search(inputs):
+        raise BodyError("the inputs hold an image as Markdown, which nobody here can look into")
+
+
 GENERATE: Final = Format(
-    name="generate", method="POST", path="/generate", api="tgi", request=REQUEST, answer=ANSWER, stream=STREAM
+    name="generate",
+    method="POST",
+    path="/generate",
+    api="tgi",
+    request=REQUEST,
+    answer=ANSWER,
+    stream=STREAM,
+    check=check_request,
 )
 GENERATE_STREAM: Final = Format(
     name="generate_stream",
@@ -95,5 +118,6 @@ GENERATE_STREAM: Final = Format(
     request=REQUEST,
     answer=ANSWER,
     stream=STREAM,
+    check=check_request,
     defaults={"stream": True},
 )

@@ -23,7 +23,8 @@ class Format:
 
     ``body`` and ``answer_body`` say how bytes become what the tables speak of; ``batches`` that a body may also be a
     list of what it else is; ``accept`` what a server is told that can be read; ``headers`` which ones are the API's
-    own, and pass both ways if they look like that; ``refusal`` says how a refusal of a body is told, from the body, the
+    own, and pass both ways if they look like that, and ``session_header`` which of them names a server's session, that
+    nobody else may speak in; ``refusal`` says how a refusal of a body is told, from the body, the
     status and the API's error object, where the API has a way of its own. A ``live`` route is a WebSocket: ``request``
     is then what a message of the caller's holds, and ``stream`` what the model's do.
     """
@@ -44,6 +45,7 @@ class Format:
     batches: bool = False
     accept: str = ""
     headers: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    session_header: str = ""
     refusal: Callable[[Any, int, dict[str, Any]], tuple[int, Any]] | None = None
     live: bool = False
 
@@ -95,7 +97,8 @@ def check_messages(body: Any, roles: Word) -> None:
     """
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else []:
-        if not isinstance(message, dict) or message.get("role") not in roles.words:
+        role = message.get("role") if isinstance(message, dict) else None
+        if not isinstance(role, str) or role not in roles.words:
             raise BodyError(f"every message has to be an object with a role out of {', '.join(sorted(roles.words))}")
         if not isinstance(message.get("content"), str | list | None):
             raise BodyError("a message's content has to be a text, or a list of parts")

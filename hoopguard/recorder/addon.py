@@ -115,7 +115,7 @@ def _recorded_flow(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
         target = exchange.target
         request["method"] = target.format.method.encode() if target is not None else b"REFUSED"
         request["host"] = target.host if target is not None else "refused.invalid"
-        request["path"] = target.path.encode() if target is not None else b"/"
+        request["path"] = target.format.path.encode() if target is not None else b"/"
         request["headers"], request["authority"] = (), b""
     response = flow.response.get_state() if flow.response is not None else None
     if response is not None and exchange.sent is not None:

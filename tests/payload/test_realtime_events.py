@@ -7,7 +7,7 @@ import pytest
 from canaries import SIZES, TOLD, MaskStage, masked_text, pieces_of
 from hypothesis import given
 
-from hoopguard.payload.openai_realtime import FORMAT, EventStream, error_event, is_audio, named_models
+from hoopguard.payload.openai_realtime import FORMAT, EventStream, error_event, may_hold_audio, named_models
 from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.tables import Kind
 
@@ -92,9 +92,9 @@ def test_every_model_that_a_caller_names_is_found() -> None:
 
 def test_speech_is_told_from_text() -> None:
     """By the event as it is written; an event that only might hold some counts as one that does."""
-    assert is_audio(b'{"type":"input_audio_buffer.append","audio":"AAAA"}')
-    assert is_audio(b'{"type":"response.output_audio.delta","delta":"AAAA"}')
-    assert not is_audio(b'{"type":"response.output_audio_transcript.delta","delta":"hello"}')
+    assert may_hold_audio(b'{"type":"input_audio_buffer.append","audio":"AAAA"}')
+    assert may_hold_audio(b'{"type":"response.output_audio.delta","delta":"AAAA"}')
+    assert not may_hold_audio(b'{"type":"response.output_audio_transcript.delta","delta":"hello"}')
 
 
 def test_an_error_is_one_of_the_apis_events() -> None:

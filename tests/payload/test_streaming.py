@@ -288,7 +288,7 @@ def test_a_choice_that_has_finished_is_not_finished_again_by_a_stop() -> None:
 
 
 @pytest.mark.parametrize("last", [{"content": "c"}, {}])
-def test_a_choice_stopped_by_what_was_held_at_its_end_has_the_gateways_finish_reason(last: dict[str, str]) -> None:
+def test_a_choice_stopped_by_what_was_held_at_its_end_has_the_gateways_finish_reason(last: dict[str, Any]) -> None:
     """The model's own end of the choice never went out, so the choice has not finished yet."""
     out = bodies(
         play(sse(delta(content="ab" if last else "abc"), delta(finish="stop", **last)), Doubling(), Forbids("cc"))

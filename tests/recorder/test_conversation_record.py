@@ -9,11 +9,12 @@ from mitmproxy.websocket import WebSocketMessage
 
 from hoopguard.conversation_record import ConversationRecord
 from hoopguard.exchange import Refused
+from hoopguard.payload import openai_realtime, strict_json
 from hoopguard.recorder.tnetstring import dumps
 
 
 def record(facts: dict[str, Any], max_bytes: int = 100_000, *, keeps: bool = True) -> ConversationRecord:
-    return ConversationRecord(facts, max_bytes=max_bytes, keeps=keeps)
+    return ConversationRecord(openai_realtime.FORMAT, facts, max_bytes=max_bytes, keeps=keeps)
 
 
 def read(kept: ConversationRecord) -> list[WebSocketMessage]:
@@ -45,6 +46,41 @@ def test_speech_is_counted_and_not_kept() -> None:
     kept.add(json.dumps({"type": "input_audio_buffer.append", "audio": "AAAA"}).encode(), from_caller=True)
     assert read(kept) == []
     assert (facts["messages"]["request"], facts["unrecorded_audio"]["request"]) == (1, 1)
+
+
+INSTRUCTED: dict[str, Any] = {
+    "type": "session.update",
+    "session": {"type": "realtime", "instructions": "Be brief.", "output_modalities": ["audio"]},
+}
+
+
+@pytest.mark.parametrize("word", ["audio", "audio.delta"])
+def test_nobody_keeps_a_message_out_of_the_record_by_a_word(word: str) -> None:
+    """What only looks like speech is kept as it is."""
+    said = {"type": "conversation.item.create", "event_id": word, "item": {"type": "message", "role": "user"}}
+    for message in (INSTRUCTED, said):
+        facts: dict[str, Any] = {}
+        kept = record(facts)
+        kept.add(strict_json.dump(message), from_caller=True)
+        assert [json.loads(each.content) for each in read(kept)] == [message]
+        assert facts["unrecorded_audio"]["request"] == 0
+
+
+@pytest.mark.parametrize("from_caller", [True, False])
+def test_what_is_said_beside_speech_is_kept(from_caller: bool) -> None:
+    """The speech alone is blanked, wherever it stands."""
+    facts: dict[str, Any] = {}
+    kept = record(facts)
+    parts = [{"type": "input_audio", "audio": "AAAA", "transcript": "hello"}, {"type": "input_text", "text": "hi"}]
+    message = {"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": parts}}
+    if not from_caller:
+        message = {"type": "conversation.item.added", "item": message["item"]}
+    kept.add(strict_json.dump(message), from_caller=from_caller)
+    (found,) = read(kept)
+    assert b"hello" in found.content
+    assert b"hi" in found.content
+    assert b"AAAA" not in found.content
+    assert facts["unrecorded_audio"]["request" if from_caller else "response"] == 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 28, 900])
