@@ -40,11 +40,11 @@ its case is refused, for some servers take the two for one.
 | text | inspected and masked |
 | JSON inside a string | parsed, its strings and numbers masked, written again; what is no JSON is masked as text |
 | identifier, inspected | a name: passes if it looks like one and holds nothing to hide; else text, or refused |
-| identifier | one that a server made; passes if it looks like one, else it is text; a card's or social security number in it is inspected |
+| identifier | one that a server made; passes if it looks like one, else it is text; a card's number in it is inspected |
 | one of … | the API's own word passes; anything else is text |
 | number up to … | passes; a larger one is inspected like a text |
 | refused: … | cannot be inspected; refused unless the policy lets this kind pass |
-| taken out | says a text again in another form; `null` in an answer once a rule masks or blocks answers; text in a request |
+| taken out | says a text again; `null` once a rule masks or blocks answers, and text in a request |
 | by `key` | an object of one of the kinds below it; any other kind, or any other key in it, is refused: part |
 
 `*` is any position of a list, `?` any key, `field[type]` a field that is of that type.
