@@ -26,7 +26,7 @@ from hoopguard.masking.wordlist import WordListRecognizer
 from hoopguard.policy.masking import Recogniser
 from hoopguard.policy.nlp import ENGLISH, Languages, ModelRecogniser
 
-CUSTOM_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
+PATTERN_FLAGS: Final = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
 """Presidio's own default; the operator's patterns match whatever the case."""
 
 NEED_A_MODEL: Final = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "NRP", "AGE", "ID", "EMAIL", "GPE", "ORG"})
@@ -159,7 +159,7 @@ def build_recognisers(
     for entity in sorted(entities - own - known.keys()):
         raise ValueError(_unknown(entity, own, known))
     built_in = [
-        _guard(with_context_of(build(), languages))
+        _guard(_as_registered(with_context_of(build(), languages)))
         for entity in sorted(entities & known.keys())
         for build in (known[entity], *EXTENSIONS.get(entity, ()))
     ]
@@ -167,6 +167,13 @@ def build_recognisers(
         *built_in,
         *(built for recogniser in custom if recogniser.entity in entities for built in _custom(recogniser)),
     )
+
+
+def _as_registered(recogniser: Any) -> Any:
+    """Return a recogniser with the flags that Presidio's registry gives each, whatever its class says."""
+    if isinstance(recogniser, PatternRecognizer) and type(recogniser).__module__.startswith("presidio_analyzer."):
+        recogniser.global_regex_flags = PATTERN_FLAGS
+    return recogniser
 
 
 def _unknown(entity: str, own: set[str], catalogued: Iterable[str]) -> str:
@@ -208,7 +215,7 @@ class _OwnRecognizer(PatternRecognizer):
             deny_list=list(said.deny_list),
             deny_list_score=said.score,
             context=list(said.context),
-            global_regex_flags=CUSTOM_FLAGS,
+            global_regex_flags=PATTERN_FLAGS,
         )
 
     def validate_result(self, pattern_text: str) -> bool | None:

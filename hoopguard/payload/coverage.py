@@ -40,7 +40,7 @@ its case is refused, for some servers take the two for one.
 | text | inspected and masked |
 | JSON inside a string | parsed, its strings and numbers masked, written again; what is no JSON is masked as text |
 | identifier, inspected | a name: passes if it looks like one and holds nothing to hide; else text, or refused |
-| identifier | one that a server made; passes if it looks like one, else it is text; a card's number in it is inspected |
+| identifier | one that a server made; passes if it looks like one, else text; card numbers in it are inspected |
 | one of … | the API's own word passes; anything else is text |
 | number up to … | passes; a larger one is inspected like a text |
 | refused: … | cannot be inspected; refused unless the policy lets this kind pass |

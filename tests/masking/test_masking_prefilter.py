@@ -12,7 +12,7 @@ from presidio_analyzer import PatternRecognizer
 
 from hoopguard.masking import prefilter
 from hoopguard.masking.prefilter import Prefilter, Unclear, looser
-from hoopguard.masking.recognisers import CUSTOM_FLAGS, build_recognisers, catalogue
+from hoopguard.masking.recognisers import PATTERN_FLAGS, build_recognisers, catalogue
 
 FLAGS = regex.DOTALL | regex.MULTILINE
 PATTERNS: dict[tuple[str, int], tuple[str, int]] = {
@@ -21,7 +21,7 @@ PATTERNS: dict[tuple[str, int], tuple[str, int]] = {
     if isinstance(recogniser, PatternRecognizer)
     for number, pattern in enumerate(vars(recogniser)["patterns"])
 }
-OWN = {("own", number): (said, CUSTOM_FLAGS) for number, said in enumerate(RECOGNISERS[0]["patterns"])}
+OWN = {("own", number): (said, PATTERN_FLAGS) for number, said in enumerate(RECOGNISERS[0]["patterns"])}
 PREFILTER = Prefilter(PATTERNS | OWN)
 
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskable import CONTEXT, ENTITIES, NEAR_MISSES, texts
 from presidio_analyzer import AnalyzerEngine, PatternRecognizer, RecognizerRegistry
+from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
@@ -33,6 +34,9 @@ DEVIATIONS: Final = {
 }
 """Where hoopguard does not do what Presidio does by default, and what the comparison does about it."""
 
+REGISTERED_FLAGS: Final = RecognizerRegistryProvider().create_recognizer_registry().global_regex_flags
+"""What ``AnalyzerEngine()`` gives every recogniser that it loads."""
+
 THRESHOLDS: Final = (0.0, 0.05, 0.3, 0.4, 0.5, 0.6, 0.85, 1.0)
 DETECTOR = Detector(frozenset(catalogue()), ())
 
@@ -41,7 +45,9 @@ def stock(recogniser: Any) -> Any:
     """Return Presidio's own recogniser, untouched, where there is one; what is hoopguard's alone stands in both."""
     cls = type(recogniser)
     if cls.__module__.startswith("presidio_analyzer."):
-        return cls()
+        own = cls()
+        own.global_regex_flags = REGISTERED_FLAGS
+        return own
     return cls.__mro__[1]() if cls.__name__.startswith(("Guarded", "Offline")) else recogniser
 
 
