@@ -11,10 +11,10 @@ from mitmproxy.connection import ConnectionState
 from hoopguard.exchange import Direction, Exchange, Refused
 from hoopguard.masking.inspection import Inspection
 from hoopguard.masking.masker import MOST_S, Masker
-from hoopguard.masking.pace import Load, Pace, Unhurried
 from hoopguard.masking.pseudonyms import Vault, Vaults
 from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.stages import MaskStage, NameTellsError, UnmaskStage, masked_texts
+from hoopguard.pace import Load, Pace, Unhurried
 from hoopguard.payload.fields import Reading, replace
 from hoopguard.payload.tables import Kind
 from hoopguard.policy import LoadedPolicy, PolicyError, PolicyHolder

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hoopguard.masking.operators import Masked
-from hoopguard.masking.pace import Pace
 from hoopguard.masking.scan import Budget, DetectionGaveUp
+from hoopguard.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)

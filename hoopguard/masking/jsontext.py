@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from hoopguard.masking.operators import Masked
-from hoopguard.masking.pace import Pace
 from hoopguard.masking.scan import Budget, DetectionGaveUp
+from hoopguard.pace import Pace
 
 _FOLLOWERS: Final = {
     "": '{["0',

@@ -15,11 +15,11 @@ from hoopguard.masking.findings import Finding
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.operators import ENCRYPTED, PLACEHOLDER, PLACEHOLDER_TEXT, Claim, merge
 from hoopguard.masking.operators import Masked as Masked
-from hoopguard.masking.pace import Pace, Unhurried
 from hoopguard.masking.pseudonyms import Vault
 from hoopguard.masking.rules import KEPT, MaskRule, build_field_rules, build_rules
 from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
+from hoopguard.pace import Pace, Unhurried
 from hoopguard.policy.masking import Mask
 from hoopguard.policy.model import Policy
 

@@ -7,9 +7,9 @@ clean for the time being: that result is thrown away, and the work runs again wh
 from hoopguard.masking.detector import Detector
 from hoopguard.masking.findings import Finding
 from hoopguard.masking.masker import Masked, Masker
-from hoopguard.masking.pace import Pace
 from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.streaming import TextStream
+from hoopguard.pace import Pace
 
 
 class Known:

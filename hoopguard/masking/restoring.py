@@ -8,8 +8,8 @@ from typing import Final
 
 from hoopguard.masking.jsontext import JsonTextStream, encoded
 from hoopguard.masking.operators import Masked
-from hoopguard.masking.pace import Pace
 from hoopguard.masking.scan import Budget
+from hoopguard.pace import Pace
 
 _LIKE_A_PLACEHOLDER: Final = re.compile(r"<[A-Z][A-Z0-9_]*_[1-9][0-9]{0,5}>")
 

@@ -4,67 +4,17 @@ Presidio counts a pattern that times out as one that found nothing. Here it is t
 cannot finish raises :class:`DetectionGaveUp`, which Presidio does not know and therefore does not swallow.
 """
 
-import time
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import regex
 
-
-class DetectionGaveUp(Exception):
-    """A text could not be looked at completely, so it must not pass."""
-
-
-class Taken(Protocol):
-    """Seconds that some kind of work has taken lately; less as time goes by."""
-
-    @property
-    def seconds(self) -> float:
-        """Return what is left of the seconds taken."""
-
-    def add(self, seconds: float) -> float:
-        """Note that so much time was taken; return what there is now."""
-
-
-class Budget:
-    """The time that some work may take, on one clock; whoever does the work asks every now and then.
-
-    ``by_models`` is what language models took of it, where that is bounded for itself: on the event loop.
-    """
-
-    __slots__ = ("_clock", "_until", "_unwanted", "by_models")
-
-    def __init__(
-        self,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-        unwanted: Callable[[], bool] | None = None,
-        by_models: Taken | None = None,
-    ) -> None:
-        """Begin now; ``unwanted`` tells whether nobody waits for the result any more."""
-        self.by_models = by_models
-        self._clock = clock
-        self._until = clock() + seconds
-        self._unwanted = unwanted
-
-    def add(self, seconds: float) -> None:
-        """Allow some more time."""
-        self._until += seconds
-
-    def left_s(self) -> float:
-        """Return the seconds that remain.
-
-        Raises:
-            DetectionGaveUp: none do.
-        """
-        left = self._until - self._clock()
-        if left <= 0 or (self._unwanted is not None and self._unwanted()):
-            raise DetectionGaveUp("the time for this text has run out")
-        return left
+from hoopguard.pace import Budget as Budget
+from hoopguard.pace import DetectionGaveUp as DetectionGaveUp
 
 
 @dataclass(slots=True)

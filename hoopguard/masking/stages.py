@@ -7,10 +7,10 @@ from hoopguard.exchange import Exchange
 from hoopguard.masking.field_masker import FieldStream
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.masker import MOST_S, Masked, Masker
-from hoopguard.masking.pace import Pace
 from hoopguard.masking.restoring import Restorer, RestoringStream
 from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
+from hoopguard.pace import Pace
 from hoopguard.payload.fields import Reading
 from hoopguard.payload.streaming import Channel
 from hoopguard.payload.tables import Kind

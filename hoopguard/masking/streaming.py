@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from hoopguard.masking.findings import left_context, word_is_open
 from hoopguard.masking.operators import merge
-from hoopguard.masking.pace import Pace
 from hoopguard.masking.scan import Budget, DetectionGaveUp, Scan
+from hoopguard.pace import Pace
 
 if TYPE_CHECKING:
     from hoopguard.masking.masker import Masker

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.masker import Masker
-from hoopguard.masking.pace import Load, Pace
 from hoopguard.masking.streaming import TextStream
+from hoopguard.pace import Load, Pace
 from hoopguard.policy.model import Policy
 
 ENTITIES: Final = (

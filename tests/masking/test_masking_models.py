@@ -20,8 +20,8 @@ from hoopguard.masking.engines import Found
 from hoopguard.masking.inspection import Inspection
 from hoopguard.masking.masker import Masker
 from hoopguard.masking.models import SENTENCE_FLAGS, SentenceModel, sentence
-from hoopguard.masking.pace import Load, Pace
 from hoopguard.masking.scan import DetectionGaveUp
+from hoopguard.pace import Load, Pace
 from hoopguard.policy import LoadedPolicy, PolicyError, load_policy
 
 NAMES = ("Ann", "Bob", "Zoe", "Max")

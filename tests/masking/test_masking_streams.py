@@ -8,7 +8,7 @@ from maskable import CONTEXT, ENTITIES, EVERYTHING, LAZY_RULES, cut, masker, siz
 from hoopguard.masking import streaming
 from hoopguard.masking.detector import Budget, DetectionGaveUp
 from hoopguard.masking.masker import Masker
-from hoopguard.masking.pace import Load, Pace
+from hoopguard.pace import Load, Pace
 
 EVERY_ENTITY = masker({"name": "all", "entities": EVERYTHING, "threshold": 0.01})
 BY_RULES = masker(*LAZY_RULES)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.masker import Masker
-from hoopguard.masking.pace import Load, Pace
 from hoopguard.masking.streaming import TextStream
+from hoopguard.pace import Load, Pace
 from hoopguard.payload.fields import read, replace
 from hoopguard.payload.framing import Event
 from hoopguard.payload.shapes import StreamShape

@@ -2,8 +2,7 @@
 
 import pytest
 
-from hoopguard.masking.detector import DetectionGaveUp
-from hoopguard.masking.pace import Load, Pace, WorkClock
+from hoopguard.pace import DetectionGaveUp, Load, Pace, WorkClock
 
 
 class Clock:

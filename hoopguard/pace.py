@@ -1,4 +1,4 @@
-"""How much of everybody's time the masking of streams may take: one turn, one exchange, all of them together.
+"""How much of everybody's time looking at streams may take: one turn, one exchange, all of them together.
 
 Pieces of streams are looked at on the event loop, where everybody waits meanwhile. So a turn has a budget however
 long its piece is; an exchange that takes more than its share runs up a debt, which time redeems and beyond which it
@@ -9,9 +9,7 @@ Prose costs less than its share, so it runs up no debt and is never ended, whate
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
-
-from hoopguard.masking.scan import Budget, DetectionGaveUp
+from typing import Final, Protocol
 
 _TURN_S: Final = 0.5
 _TURN_IF_CROWDED_S: Final = 0.25
@@ -26,6 +24,58 @@ _MOST_LOAD_S: Final = 2.0
 _SHORT_S: Final = 0.0003
 
 Clock = Callable[[], float]
+
+
+class DetectionGaveUp(Exception):
+    """A text could not be looked at completely, so it must not pass."""
+
+
+class Taken(Protocol):
+    """Seconds that some kind of work has taken lately; less as time goes by."""
+
+    @property
+    def seconds(self) -> float:
+        """Return what is left of the seconds taken."""
+
+    def add(self, seconds: float) -> float:
+        """Note that so much time was taken; return what there is now."""
+
+
+class Budget:
+    """The time that some work may take, on one clock; whoever does the work asks every now and then.
+
+    ``by_models`` is what language models took of it, where that is bounded for itself: on the event loop.
+    """
+
+    __slots__ = ("_clock", "_until", "_unwanted", "by_models")
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        unwanted: Callable[[], bool] | None = None,
+        by_models: Taken | None = None,
+    ) -> None:
+        """Begin now; ``unwanted`` tells whether nobody waits for the result any more."""
+        self.by_models = by_models
+        self._clock = clock
+        self._until = clock() + seconds
+        self._unwanted = unwanted
+
+    def add(self, seconds: float) -> None:
+        """Allow some more time."""
+        self._until += seconds
+
+    def left_s(self) -> float:
+        """Return the seconds that remain.
+
+        Raises:
+            DetectionGaveUp: none do.
+        """
+        left = self._until - self._clock()
+        if left <= 0 or (self._unwanted is not None and self._unwanted()):
+            raise DetectionGaveUp("the time for this text has run out")
+        return left
 
 
 class Load:
