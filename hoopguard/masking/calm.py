@@ -12,16 +12,16 @@ import re2
 
 from hoopguard.masking.prefilter import Unclear, cases_of, one_char, tokens
 
-TELLING: Final = re.compile(r"""[^\w\s,.'"!?()-]|[\d_]""")
-"""A character that is not calm."""
+_CALM: Final = re.compile(r"""[A-Za-z\t\n\r ,.'"!?()\u00c0-\u024f-]*+""")
+"""Listed one by one, and possessive, this is read ten times as fast as a search for anything else."""
 
-_CALM: Final = "".join(char for char in map(chr, range(0x80)) if not TELLING.match(char)) + "é"
+_EXAMPLES: Final = "".join(char for char in map(chr, range(0x80)) if _CALM.fullmatch(char)) + "é"
 """All calm characters of ASCII, and one that stands for those beyond it."""
 
 
 def is_calm(text: str, start: int = 0) -> bool:
     """Tell whether a text is calm from an offset on."""
-    return TELLING.search(text, start) is None
+    return _CALM.fullmatch(text, start) is not None
 
 
 def may_match_calm(pattern: str, flags: int) -> bool:
@@ -80,4 +80,4 @@ class _Reader:
         self._last = inside
 
     def _one(self, kind: str, source: str) -> bool:
-        return re2.search(one_char(kind, source, self._cases), _CALM) is not None
+        return re2.search(one_char(kind, source, self._cases), _EXAMPLES) is not None

@@ -25,7 +25,7 @@ WORDS = st.sampled_from(
 @given(
     sequences,
     st.sampled_from((regex.DOTALL | regex.MULTILINE, regex.IGNORECASE, 0)),
-    st.text(alphabet="aAkK\u017f\u212a-. xXéÉü\n,'", max_size=24),
+    st.text(alphabet="aAkK\u017f-. xXéÉü\n,'", max_size=24),
 )
 def test_a_pattern_that_matches_in_a_calm_text_is_known_to(source: str, flags: int, text: str) -> None:
     assert is_calm(text)
@@ -66,7 +66,7 @@ def test_what_a_calm_text_may_match(source: str, may: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "char", ["0", "\u0663", "@", "_", ":", "/", "=", "+", "\u2014", "\x00", "\ud800", "\U0001f600"]
+    "char", ["0", "\u0663", "\u212a", "@", "_", ":", "/", "=", "+", "\u2014", "\x00", "\ud800", "\U0001f600"]
 )
 def test_what_is_not_calm(char: str) -> None:
     assert not is_calm(f"prose {char} prose")
