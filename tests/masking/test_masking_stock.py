@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskable import CONTEXT, ENTITIES, NEAR_MISSES, texts
 from presidio_analyzer import AnalyzerEngine, PatternRecognizer, RecognizerRegistry
-from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
 
 from hoopguard.masking.detector import Budget, Detector
 from hoopguard.masking.nlp import WordNlpEngine
