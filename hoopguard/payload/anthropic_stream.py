@@ -94,7 +94,8 @@ class MessageStream(StreamShape):
         if not last:
             return super().stop(last, open_groups, final)
         kind = last.get("type")
-        opened = [last["index"]] if kind in _OPENS else open_groups if kind == "ping" else ()
+        told = [last["index"]] if kind in _OPENS and "index" in last else ()
+        opened = open_groups if kind == "ping" else told
         bodies: list[Body] = [{"type": "content_block_stop", "index": index} for index in opened]
         ending = {"stop_reason": "refusal", "stop_sequence": None}
         bodies.append(

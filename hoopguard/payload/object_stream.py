@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from hoopguard.payload.framing import Event, FramingError
+from hoopguard.payload.framing import Event
 from hoopguard.payload.openai_stream import put
 from hoopguard.payload.shapes import Body, Place, StreamShape, event_of
 from hoopguard.payload.tables import Fields, Path
@@ -31,7 +31,4 @@ class ObjectStream(StreamShape):
         """
         body = self.frame(last)
         put(body, place[1:], text)
-        try:
-            return event_of(body)
-        except TypeError as error:  # a list's index where the frame has an object
-            raise FramingError("a text of the stream stands where none can be added to") from error
+        return event_of(body)

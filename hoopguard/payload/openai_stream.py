@@ -68,14 +68,14 @@ def put(node: dict[str, Any], place: Place, text: str) -> None:
         here = _descend(here, step, [] if isinstance(following, int) else {})
     if isinstance(here, list):
         here.append(text)
-    elif isinstance(here, dict):
+    elif isinstance(here, dict) and isinstance(place[-1], str):
         here[place[-1]] = text
     else:
         raise FramingError("a text of the stream stands where none can be added to")
 
 
 def _descend(node: Any, step: str | int, fresh: Any) -> Any:
-    if isinstance(node, dict):
+    if isinstance(node, dict) and isinstance(step, str):
         return node.setdefault(step, fresh)
     if not isinstance(node, list):
         raise FramingError("a text of the stream stands where none can be added to")

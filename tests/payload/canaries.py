@@ -16,7 +16,7 @@ from hoopguard.payload.fields import read, replace
 from hoopguard.payload.framing import Event
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser
-from hoopguard.payload.streaming import AnswerStream, Channel
+from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
 from hoopguard.payload.tables import Fields, Kind, Opaque, Parts, Table
 from hoopguard.policy.model import Policy
 
@@ -144,6 +144,23 @@ class MaskStage:
     def check_names(self, names: Any) -> None:
         if any(MASKER.mask(name).counts for name in names):
             raise PermissionError("a name tells")
+
+
+class Forbids:
+    """Stop the stream when a channel has said a word."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._said: dict[Channel, str] = {}
+
+    def feed(self, channel: Channel, text: str) -> str:
+        self._said[channel] = self._said.get(channel, "") + text
+        if self._word in self._said[channel]:
+            raise StopStream({"code": "hoopguard_blocked", "message": "no"})
+        return text
+
+    def finish(self, channel: Channel) -> str:
+        return ""
 
 
 def stream_of(*events: dict[str, Any], done: bool = False, named: bool = False) -> bytes:

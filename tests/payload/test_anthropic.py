@@ -8,14 +8,27 @@ import anthropic
 import httpx2
 import pytest
 from anthropic.types import Message
-from canaries import CARD, CUTS, EMAIL, SIZES, TOLD, events_of, masked, masked_text, pieces_of, stream_of, streamed
+from canaries import (
+    CARD,
+    CUTS,
+    EMAIL,
+    SIZES,
+    TOLD,
+    Forbids,
+    events_of,
+    masked,
+    masked_text,
+    pieces_of,
+    stream_of,
+    streamed,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload.anthropic_messages import ANSWER, COUNT_FORMAT, FORMAT, REQUEST, STREAM
 from hoopguard.payload.fields import read
 from hoopguard.payload.framing import FramingError
-from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import Kind
 
@@ -193,23 +206,6 @@ def test_anthropics_own_package_puts_a_masked_stream_together() -> None:
     assert (message.stop_reason, message.usage.output_tokens) == ("end_turn", 64)
 
 
-class Forbids:
-    """Stop the stream when a channel has said a word."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self._said: dict[Channel, str] = {}
-
-    def feed(self, channel: Channel, text: str) -> str:
-        self._said[channel] = self._said.get(channel, "") + text
-        if self._word in self._said[channel]:
-            raise StopStream({"code": "hoopguard_blocked", "message": "no"})
-        return text
-
-    def finish(self, channel: Channel) -> str:
-        return ""
-
-
 @pytest.mark.parametrize("kind", ["text", "thinking", "tool_use"])
 def test_a_stopped_stream_is_a_refusal_to_anthropics_own_package(kind: str) -> None:
     """The open block stops, the message ends, and what had been said before stays."""
@@ -232,6 +228,13 @@ def test_a_stream_stopped_before_any_block_closes_none(word: str, last: str) -> 
     events[0]["message"]["stop_sequence"] = "msg_x" if word == "msg_x" else None
     sent = [body["type"] for _, body in events_of(streamed(STREAM, stream_of(*events, named=True), Forbids(word)))]
     assert sent == (["error"] if last == "error" else [last, "message_delta", "message_stop"])
+
+
+@pytest.mark.parametrize("kind", ["content_block_start", "content_block_delta"])
+def test_a_stream_stopped_after_an_event_of_no_block_closes_none(kind: str) -> None:
+    """An event without text may lack its index, too."""
+    out = streamed(STREAM, stream_of(begun(), {"type": kind}, {"type": "ping", "x": "secret"}), Forbids("secret"))
+    assert [body["type"] for _, body in events_of(out)[2:]] == ["message_delta", "message_stop"]
 
 
 def test_a_failed_stream_is_an_error_to_anthropics_own_package() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
-from canaries import MaskStage, masked_text, streamed
+from canaries import Forbids, MaskStage, masked_text, streamed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from hoopguard.payload.framing import FramingError
 from hoopguard.payload.ndjson import LineParser
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser
-from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.tables import Kind
 
 Json = dict[str, Any]
@@ -148,23 +148,6 @@ def pieces_of(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-class Forbids:
-    """Stop the stream when a channel has said a word."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self._said: dict[Channel, str] = {}
-
-    def feed(self, channel: Channel, text: str) -> str:
-        self._said[channel] = self._said.get(channel, "") + text
-        if self._word in self._said[channel]:
-            raise StopStream({"code": "hoopguard_blocked"})
-        return text
-
-    def finish(self, channel: Channel) -> str:
-        return ""
-
-
 @every_api
 @given(text=TEXTS, size=st.integers(1, 9), cuts=st.lists(st.integers(0, 4_000), max_size=6))
 def test_however_it_is_cut_the_text_is_what_masking_the_whole_gives(
@@ -266,7 +249,7 @@ def test_a_stream_stopped_by_a_rule_ends_as_the_api_ends(name: str, said: list[s
     api = APIS[name]
     out = streamed(api.shape, api.raw([*said, "bad", " more"]), MaskStage(), Forbids("bad"))
     events = api.events(out)
-    assert events[-1]["hoopguard"] == {"code": "hoopguard_blocked"}
+    assert events[-1]["hoopguard"] == {"code": "hoopguard_blocked", "message": "no"}
     assert b"bad" not in out
     assert b"more" not in out
     if name in ENDING:

@@ -7,14 +7,27 @@ from typing import Any, Final
 import httpx2
 import openai
 import pytest
-from canaries import CARD, CUTS, EMAIL, SIZES, TOLD, events_of, masked, masked_text, pieces_of, stream_of, streamed
+from canaries import (
+    CARD,
+    CUTS,
+    EMAIL,
+    SIZES,
+    TOLD,
+    Forbids,
+    events_of,
+    masked,
+    masked_text,
+    pieces_of,
+    stream_of,
+    streamed,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload.fields import read
 from hoopguard.payload.framing import FramingError
 from hoopguard.payload.openai_responses import ANSWER, FORMAT, REQUEST, STREAM
-from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import Kind
 
@@ -258,23 +271,6 @@ def _holds(body: dict[str, Any]) -> bool:
 
 
 # ── ends ──
-
-
-class Forbids:
-    """Stop the stream when a channel has said a word."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self._said: dict[Channel, str] = {}
-
-    def feed(self, channel: Channel, text: str) -> str:
-        self._said[channel] = self._said.get(channel, "") + text
-        if self._word in self._said[channel]:
-            raise StopStream({"code": "hoopguard_blocked", "message": "no"})
-        return text
-
-    def finish(self, channel: Channel) -> str:
-        return ""
 
 
 def gathered(raw: bytes) -> list[Any]:

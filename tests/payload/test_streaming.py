@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from canaries import Forbids
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from hoopguard.payload import openai_chat, openai_completions
 from hoopguard.payload.framing import FramingError
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser
-from hoopguard.payload.streaming import AnswerStream, Channel, Stage, StopStream
+from hoopguard.payload.streaming import AnswerStream, Channel, Stage
 from hoopguard.payload.tables import Kind
 
 HEAD = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
@@ -34,23 +35,6 @@ class Doubling:
     def finish(self, channel: Channel) -> str:
         end = "" if channel.kind is Kind.NUMBER else "."
         return "".join(character * 2 for character in self.held.pop(channel, "")) + end
-
-
-@dataclass
-class Forbids:
-    """Stop the stream when a channel has said a word."""
-
-    word: str
-    said: dict[Channel, str] = field(default_factory=dict)
-
-    def feed(self, channel: Channel, text: str) -> str:
-        self.said[channel] = self.said.get(channel, "") + text
-        if self.word in self.said[channel]:
-            raise StopStream({"code": "hoopguard_blocked"})
-        return text
-
-    def finish(self, channel: Channel) -> str:
-        return ""
 
 
 def sse(*events: Any, done: bool = True) -> bytes:
@@ -275,7 +259,7 @@ def test_a_stopped_stream_ends_properly(holds: bool, done: bool, finish: str | N
     out = play(raw, *stages)
     *_, last, end = bodies(out)
     assert (end, out.count(b"[DONE]")) == ("[DONE]", 1)
-    assert last["hoopguard"] == {"code": "hoopguard_blocked"}
+    assert last["hoopguard"] == {"code": "hoopguard_blocked", "message": "no"}
     assert {choice["finish_reason"] for choice in last["choices"]} == {"content_filter"}
     assert "cc" not in said(out).get("0/content", "")
 
