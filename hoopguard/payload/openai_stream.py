@@ -17,6 +17,8 @@ _HEAD: Final = ("id", "object", "created", "model", "system_fingerprint")
 class ChoiceStream(StreamShape):
     """Choices by their index; ``empty_choice`` is what a choice without text looks like."""
 
+    stateless = True
+
     def __init__(self, fields: Fields, empty_choice: dict[str, Any]) -> None:
         super().__init__(fields)
         self._empty_choice = empty_choice

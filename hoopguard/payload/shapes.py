@@ -39,6 +39,9 @@ class StreamShape:
     event_names: frozenset[str] = frozenset({"error", "message"})
     """Events' names that may pass; an ``id`` never does, for nobody could tell what it says."""
 
+    stateless = False
+    """Whether what an event means depends on nothing but itself."""
+
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
 

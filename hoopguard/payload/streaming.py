@@ -18,11 +18,15 @@ from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Parser, Place, StreamShape
 from hoopguard.payload.strict_json import BodyError
 from hoopguard.payload.tables import Kind, Path
+from hoopguard.payload.templates import Template, learn
 
 _MAX_CHANNELS: Final = 512
 _MAX_NAMES: Final = 4_096
 _MAX_VALUES: Final = 8_192
 """Of one event; each is looked at on the event loop."""
+_MAX_LESSONS: Final = 6
+"""Events of a stream of which a template is tried; each costs as much as reading it once more."""
+
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"')
 
 
@@ -65,11 +69,12 @@ class StopStream(Exception):
 
 @dataclass(slots=True)
 class _Piece:
-    """A string of the event at hand; ``over`` if nothing of its channel is to come."""
+    """A string of the event at hand, as the model had it in ``said``; ``over`` if nothing of its channel is to come."""
 
     node: Any
     key: Any
     channel: Channel
+    said: str
     over: bool = False
 
 
@@ -103,6 +108,8 @@ class AnswerStream:
     _names: set[str] = field(default_factory=set)
     _last: Body = field(default_factory=dict)
     _written: int = 0
+    _templates: list[Template] = field(default_factory=list)
+    _lessons: int = _MAX_LESSONS
 
     def __post_init__(self) -> None:
         self.shape = self.shape.begin()
@@ -167,6 +174,10 @@ class AnswerStream:
         if self.shape.is_done(event):
             self.ended = True
             return self._flush(self._open()) + self._write([Event(event.data.strip())])
+        for template in self._templates:
+            text, growing = template.text_in(event), self._growing.get((template.place, template.kind))
+            if text is not None and growing is not None and growing.is_open:
+                return self._again(template, growing, text)
         body = _parse(event.data)
         pieces = self._read(body)
         ended = self.shape.ended(body)
@@ -176,7 +187,23 @@ class AnswerStream:
         shown = before + self._show(body, name, pieces)
         if ended:
             self._finished |= {place[0] for place, _ in self._growing} if ended is EVERYTHING else set(ended)
+        elif self._lessons and self.shape.stateless and len(pieces) == 1 and not pieces[0].over:
+            self._lessons -= 1
+            place, said = pieces[0].channel.place, pieces[0].said
+            learnt = learn(self.shape, event, said, place, drop_repeats=self.drop_repeats)
+            self._templates += [learnt] if learnt is not None else []
         return shown
+
+    def _again(self, template: Template, growing: _Growing, text: str) -> bytes:
+        """Return an event that differs from an earlier one in its text only."""
+        self._last = growing.last = template.body
+        self._written += 1
+        said = self._feed(growing.channel, text)
+        shown = template.show(said)
+        if self.unmasking is None:
+            return shown
+        self.recorded += shown
+        return template.show(self._unmask(growing.channel, said, over=False))
 
     def _read(self, body: Body) -> list[_Piece]:
         """Pass an event's strings through the stages."""
@@ -198,10 +225,10 @@ class AnswerStream:
             place = self.shape.place(body, text.path) if text.kind is not Kind.NUMBER else None
             if place is None:
                 alone = Channel((None, *text.path), text.kind, self.shape.told_at(body, text.path))
-                piece = _Piece(node, key, alone, over=True)
+                piece = _Piece(node, key, alone, text.value, over=True)
                 value = self._feed(piece.channel, text.value) + self._finish(piece.channel)
             else:
-                piece = _Piece(node, key, self._grow(place, text, body))
+                piece = _Piece(node, key, self._grow(place, text, body), text.value)
                 value = self._feed(piece.channel, text.value)
             if value != text.value:
                 node[key] = value
