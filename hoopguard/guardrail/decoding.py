@@ -44,7 +44,7 @@ _PAIR: Final = f"(?:0x)?{_HEX}{{2}}"
 _FIRST_PAIR: Final = rf"\b(?:0x)?[2-7]{_HEX}"
 _SPACED: Final = rf"{_FIRST_PAIR}(?:{_BETWEEN}(?:0x)?[2-7]{_HEX}){{3}}\b"
 _SPACED_RUN: Final = re.compile(rf"{_PAIR}(?:{_BETWEEN}{_PAIR}\b)*+", re.ASCII)
-_NO_DIGIT: Final = re.compile(r"0x|[^0-9a-fA-F]")
+_NO_DIGITS: Final = str.maketrans("", "", "\t\n\r :,;-")
 _STANDARD: Final = str.maketrans("-_", "+/", " \t\r\n")
 
 _ESCAPED: Final = re.compile(
@@ -107,7 +107,7 @@ def runs(text: str) -> Iterator[str]:
     for run in _runs(text, _SOLID_BEGINS, _SOLID_RUN):
         yield from _readable(_pairs(run, first) for first in range(2))
     for run in _runs(text, _SPACED_BEGINS, _SPACED_RUN):
-        yield from _readable([_pairs(_NO_DIGIT.sub("", run), 0)])
+        yield from _readable([_pairs(run.replace("0x", "").translate(_NO_DIGITS), 0)])
 
 
 def _meant(escape: re.Match[str]) -> str:

@@ -5,27 +5,16 @@ text, more text could change that.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
 from hoopguard.guardrail.decoding import encodes, open_from, runs, without_escapes
+from hoopguard.guardrail.normalising import NOT_ASCII, PLAIN, begins, folded, folds, undisguised
 from hoopguard.guardrail.places import Places
 from hoopguard.guardrail.searching import AsItIs, Hits, Reading
 from hoopguard.guardrail.sought import Sought
-from hoopguard.guardrail.views import (
-    INVISIBLE,
-    MAX_LAYERS,
-    NOT_ASCII,
-    PLAIN,
-    Looking,
-    ViewName,
-    folded,
-    folds,
-    undisguised,
-    views_of_run,
-)
+from hoopguard.guardrail.views import MAX_LAYERS, Looking, ViewName, views_of_run
 
 _LOOK_ALWAYS_CHARS: Final = 1_024
 _LOOK_EVERY: Final = 16
@@ -231,7 +220,7 @@ class _Normalised:
         self._open += text
         closed = len(self._open)
         if _COMPOSES.search(text) or not PLAIN.fullmatch(text[-1:]):
-            closed = next((at for at in range(closed - 1, known - 1, -1) if _begins(self._open[at])), 0)
+            closed = next((at for at in range(closed - 1, known - 1, -1) if begins(self._open[at])), 0)
         self._close(closed)
 
     def finish(self) -> None:
@@ -261,11 +250,3 @@ def _folds(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def _run_folds(chars: str) -> bool:
     return any(map(folds, chars))
-
-
-@lru_cache(maxsize=4096)
-def _begins(char: str) -> bool:
-    """Tell whether normalising never joins a character to what is before it (UAX #15 §9.1)."""
-    first = unicodedata.normalize("NFKD", char)[0]
-    jamo = "\u1160" <= first <= "\u11ff"
-    return not (INVISIBLE.match(char) or unicodedata.category(first).startswith("M") or jamo)

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import re2
 
-from hoopguard.guardrail.views import Looking, View, ViewName, decoded_views, shallow_views, undisguised
+from hoopguard.guardrail.normalising import casefolded, encoded, undisguised
+from hoopguard.guardrail.views import Looking, View, ViewName, decoded_views, shallow_views
 from hoopguard.payload.fields import Text
 from hoopguard.policy.model import Guardrail, Policy
 from hoopguard.policy.values import compile_pattern
@@ -77,9 +78,10 @@ class CompiledRule:
 
     def matches(self, view: str) -> bool:
         """Tell whether a text has one of the rule's patterns or words."""
-        if any(pattern.search(view) for pattern in self.patterns):
+        said = encoded(view) if self.patterns else b""
+        if any(pattern.search(said) for pattern in self.patterns):
             return True
-        folded = view.casefold() if self.words else ""
+        folded = encoded(casefolded(view)) if self.words else b""
         return any(words.search(folded) for words in self.words)
 
 

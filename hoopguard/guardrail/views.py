@@ -1,28 +1,16 @@
 """The ways in which a text can be read: as it is, without disguise, out of its JSON strings, and decoded."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-import regex
-
 from hoopguard.guardrail.decoding import encodes, runs, without_escapes
 from hoopguard.guardrail.escapes import unescaped
-from hoopguard.guardrail.look_alikes import LOOK_ALIKES
+from hoopguard.guardrail.normalising import PLAIN, folded, undisguised
 from hoopguard.payload.fields import Text
 from hoopguard.payload.tables import Kind
 
-PLAIN: Final = re.compile(r"[\t\n\r\x20-\x7e]*+")
-"""Text that has no disguise."""
-
-INVISIBLE: Final = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}\x00-\x08\x0e-\x1f\x7f-\x9f]+")
-_MARKS: Final = regex.compile(r"(\p{M}{30})\p{M}+")
-_MARKED: Final = regex.compile(r"(?<=[A-Za-z])\p{M}+")
-_FOLDED: Final = {ord(char): like for like, chars in LOOK_ALIKES.items() for char in chars}
-_LOOKS_ALIKE: Final = frozenset("".join(LOOK_ALIKES.values()))
-NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _LITERAL: Final = re.compile(r'"((?:[^"\\]|\\.)*+\\?+)"?', re.DOTALL)
 
 MAX_LAYERS: Final = 4
@@ -114,31 +102,3 @@ def _undisguises(name: ViewName, text: str, normalised: str) -> Iterator[View]:
 
 def _normalised(text: str) -> str:
     return text if PLAIN.fullmatch(text) else undisguised(text)
-
-
-def undisguised(text: str) -> str:
-    """Return the text in NFKC, without invisible and control characters, and no more than 30 marks on a letter.
-
-    Normalising sorts marks in quadratic time, which UAX #15's Stream-Safe Text Format bounds in the same way.
-    """
-    bounded = _MARKS.sub(r"\1", INVISIBLE.sub("", text))
-    visible: str = INVISIBLE.sub("", unicodedata.normalize("NFKC", bounded))
-    return visible
-
-
-def folded(text: str) -> str:
-    """Return an undisguised text in ASCII's letters and digits where it only looks so (UTS #39), without odd marks.
-
-    A mark that makes another letter (``é``) is none; one that only lies on an ASCII letter (a stroke) is.
-    """
-    if not _LOOKS_ALIKE.isdisjoint("".join(NOT_ASCII.findall(text))):
-        text = unicodedata.normalize("NFKC", text.translate(_FOLDED))
-    plain: str = _MARKED.sub("", text)
-    return plain
-
-
-def folds(char: str) -> bool:
-    """Tell whether a character, in some text, looks like ASCII or is a mark, so that folding may change it."""
-    normalised = unicodedata.normalize("NFKC", char)
-    marks = any(unicodedata.category(each)[0] == "M" for each in normalised)
-    return marks or not _LOOKS_ALIKE.isdisjoint(normalised)

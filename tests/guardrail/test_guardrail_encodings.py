@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoopguard.guardrail.look_alikes import LOOK_ALIKES
+from hoopguard.guardrail.normalising import folded, folds, undisguised
 from hoopguard.guardrail.rules import CannotBeInspected, CompiledRule, judge
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
-from hoopguard.guardrail.views import Looking, decoded_views, folded, folds, shallow_views, undisguised
+from hoopguard.guardrail.views import Looking, decoded_views, shallow_views
 from hoopguard.payload.fields import Text
 from hoopguard.payload.tables import Kind
 from hoopguard.policy.model import Guardrail

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hoopguard.guardrail.normalising import undisguised
 from hoopguard.guardrail.rules import CompiledRule, compile_rules, concerning, judge
-from hoopguard.guardrail.views import shallow_views, undisguised
+from hoopguard.guardrail.views import shallow_views
 from hoopguard.payload.fields import Text
 from hoopguard.payload.tables import Kind
 from hoopguard.policy.model import Guardrail, Policy, Unless

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoopguard.guardrail import readings
+from hoopguard.guardrail import normalising, readings
+from hoopguard.guardrail.normalising import undisguised
 from hoopguard.guardrail.rules import CompiledRule, judge
 from hoopguard.guardrail.sought import Sought
 from hoopguard.guardrail.streaming import HeldTooMuch, RuleStream, StreamRules
-from hoopguard.guardrail.views import undisguised
 from hoopguard.payload.fields import Text
 from hoopguard.payload.tables import Kind
 from hoopguard.policy.model import Guardrail
@@ -265,10 +265,10 @@ def test_characters_that_join_what_is_before_them_never_begin_anything() -> None
         parts = unicodedata.decomposition(chr(code)).split()
         if len(parts) == 2 and not parts[0].startswith("<"):
             seconds.add(chr(int(parts[1], 16)))
-    joining = [second for second in seconds if unicodedata.normalize("NFKC", "a" + second) and readings._begins(second)]
+    joining = [char for char in seconds if unicodedata.normalize("NFKC", "a" + char) and normalising.begins(char)]
     jamo = {chr(code) for code in range(0x1161, 0x11C3)}
     assert not [char for char in joining if char not in jamo]
-    assert not [char for char in jamo if readings._begins(char)]
+    assert not [char for char in jamo if normalising.begins(char)]
 
 
 @settings(max_examples=300, deadline=None)
