@@ -8,8 +8,7 @@ leaves its stamp; the gate clears a request only if all stamps are there. What i
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from mitmproxy import connection, http
@@ -78,7 +77,7 @@ class Chain:
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Begin an exchange: who asks, and of which model server, is settled before the body is read."""
         exchange = Exchange.begin(flow)
-        with self._closing(flow, exchange, "policy"):
+        with _Closing(self, flow, exchange, "policy"):
             exchange.policy = await self._policy.refresh()
             exchange.facts["policy"] = exchange.policy.digest
         if not exchange.answered:
@@ -100,7 +99,7 @@ class Chain:
             await self._converse(flow, exchange)
             return
         exchange.reading = None
-        with self._closing(flow, exchange, "the answer's head"):
+        with _Closing(self, flow, exchange, "the answer's head"):
             messages.settle_form(flow, exchange)
         if not exchange.answered:
             await self._walk(flow, "responseheaders", self._stations[::-1])
@@ -112,7 +111,7 @@ class Chain:
         if exchange.conversation is not None:
             return
         if not exchange.answered and exchange.relay is None:
-            with self._closing(flow, exchange, "the answer's body"):
+            with _Closing(self, flow, exchange, "the answer's body"):
                 await messages.read_answer(flow, exchange)
         if not exchange.answered and exchange.relay is None:
             await self._walk(flow, "response", self._stations[::-1])
@@ -167,31 +166,20 @@ class Chain:
             return Exchange.of(flow)
         except LookupError:
             exchange = Exchange.begin(flow)
-            self._crashed(flow, exchange, "entry")
+            self.crashed(flow, exchange, "entry")
             return exchange
 
     async def _walk(self, flow: http.HTTPFlow, phase: str, stations: Sequence[Station]) -> None:
         """Call ``phase`` of each station in turn, until one refuses or fails."""
         exchange = Exchange.of(flow)
-        with self._closing(flow, exchange, phase):
+        with _Closing(self, flow, exchange, phase):
             for station in stations:
                 await _call(station, phase, flow)
                 exchange.stamp(station.name, phase)
 
-    @contextmanager
-    def _closing(self, flow: http.HTTPFlow, exchange: Exchange, where: str) -> Iterator[None]:
-        """Refuse the exchange if what is done inside refuses it or fails, whatever it is."""
-        try:
-            yield
-        except Refused as refused:
-            self.refuse(flow, refused)
-        except BaseException:
-            self._crashed(flow, exchange, where)
-            if _cancelled():
-                raise
-
-    def _crashed(self, flow: http.HTTPFlow, exchange: Exchange, where: str) -> None:
-        _log.exception("%s: failed in %s; refused", exchange.id, where)
+    def crashed(self, flow: http.HTTPFlow, exchange: Exchange, where: str, error: BaseException | None = None) -> None:
+        """Refuse an exchange because of a bug of ours; the log has it, the caller does not."""
+        _log.error("%s: failed in %s; refused", exchange.id, where, exc_info=error)
         self.refuse(flow, _BUG)
 
     def _gate(self, flow: http.HTTPFlow) -> None:
@@ -199,7 +187,7 @@ class Chain:
         exchange = Exchange.of(flow)
         if exchange.answered:
             return
-        with self._closing(flow, exchange, "the gate"):
+        with _Closing(self, flow, exchange, "the gate"):
             _demand_stamps(exchange, "request")
             messages.write_request(flow.request, exchange)
             exchange.cleared = True
@@ -208,7 +196,7 @@ class Chain:
         """Let a whole answer out if every station has stamped it; write the body that was inspected."""
         if exchange.answered or flow.response is None:
             return
-        with self._closing(flow, exchange, "the answer's gate"):
+        with _Closing(self, flow, exchange, "the answer's gate"):
             _demand_stamps(exchange, "response")
             await messages.write_answer(flow.response, exchange)
             exchange.facts["status"] = flow.response.status_code
@@ -218,7 +206,7 @@ class Chain:
         """Have the answer streamed through the stages that the stations have set."""
         if exchange.answered or flow.response is None or not exchange.facts["streamed"]:
             return
-        with self._closing(flow, exchange, "the relay"):
+        with _Closing(self, flow, exchange, "the relay"):
             _demand_stamps(exchange, "responseheaders")
             flow.response.stream = exchange.relay = Relay.begin(exchange)
             exchange.facts["status"] = flow.response.status_code
@@ -232,7 +220,7 @@ class Chain:
         await self._walk(flow, "responseheaders", self._stations[::-1])
         if exchange.answered:
             return
-        with self._closing(flow, exchange, "the conversation"):
+        with _Closing(self, flow, exchange, "the conversation"):
             _demand_stamps(exchange, "responseheaders")
             headers = {**exchange.opening.answer_headers(answered), "hoopguard-exchange": exchange.id}
             flow.response.headers = http.Headers([(name.encode(), text.encode()) for name, text in headers.items()])
@@ -259,6 +247,30 @@ class Chain:
                 self.refuse(flow, _BUG)
                 if _cancelled():
                     raise
+
+
+class _Closing:
+    """Refuses an exchange if what is done inside refuses it or fails, whatever it is."""
+
+    __slots__ = ("_chain", "_exchange", "_flow", "_where")
+
+    def __init__(self, chain: Chain, flow: http.HTTPFlow, exchange: Exchange, where: str) -> None:
+        self._chain = chain
+        self._flow = flow
+        self._exchange = exchange
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is None:
+            return False
+        if isinstance(error, Refused):
+            self._chain.refuse(self._flow, error)
+            return True
+        self._chain.crashed(self._flow, self._exchange, self._where, error)
+        return not _cancelled()
 
 
 async def _call(station: Station, phase: str, *arguments: Any) -> None:

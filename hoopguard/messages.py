@@ -17,6 +17,7 @@ from hoopguard.payload.streaming import Channel
 _QUOTED: Final = re.compile(r"(['\"]).*\1", re.DOTALL)
 _FRAMING: Final = frozenset({b"content-encoding", b"content-length", b"content-type", b"transfer-encoding"})
 _JSON: Final = "application/json"
+_SECONDS: Final = re.compile(rb"[0-9]{1,6}")
 
 
 def unquoted(message: str) -> str:
@@ -34,7 +35,7 @@ def settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
     if response is None or response.status_code < 200:
         raise _bad_answer("The model changed the protocol, which is not allowed here.")
     media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    _plain_head(response, media)
+    _plain_head(response, media.encode("utf-8", "surrogateescape"))
     shape = exchange.format.stream
     if media == _JSON or (not media and exchange.format.answer_body.may_be_missing):
         return
@@ -50,14 +51,16 @@ def settle_form(flow: http.HTTPFlow, exchange: Exchange) -> None:
         response.headers["transfer-encoding"] = "chunked"
 
 
-def _plain_head(response: http.Response, media: str) -> None:
+def _plain_head(response: http.Response, media: bytes) -> None:
     """Leave nothing in an answer's head that a model could speak through."""
-    response.headers["content-type"] = media
-    if not media:
-        del response.headers["content-type"]
     response.reason = ""
-    if not response.headers.get("retry-after", "0").isdigit() or len(response.headers.get("retry-after", "")) > 6:
-        del response.headers["retry-after"]
+    kept = [field for field in response.headers.fields if _says_only_form(field)]
+    response.headers.fields = (*kept, (b"content-type", media)) if media else tuple(kept)
+
+
+def _says_only_form(field: tuple[bytes, bytes]) -> bool:
+    name = field[0].lower()
+    return name != b"content-type" and (name != b"retry-after" or _SECONDS.fullmatch(field[1]) is not None)
 
 
 async def read_answer(flow: http.HTTPFlow, exchange: Exchange) -> None:

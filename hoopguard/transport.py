@@ -243,8 +243,10 @@ class GuardedStream(HttpStream):
         limit = _DRAINED_BYTES if unwanted else self.chain.max_body_bytes
         message: http.Message | None = self.flow.request if request else self.flow.response
         received = len(self.request_body_buf if request else self.response_body_buf)
-        declared = message.headers.get("content-length", "") if message is not None else ""
-        return received > limit or (declared.isdigit() and int(declared[:20]) > limit)
+        if received or message is None:
+            return received > limit
+        declared = message.headers.get("content-length", "")
+        return declared.isdigit() and int(declared[:20]) > limit
 
     def _answer(self, refused: Refused, *, close: bool = False) -> Commands:
         """Answer the caller ourselves."""

@@ -170,10 +170,11 @@ class Identity:
 
 def _may_pass(field: tuple[bytes, bytes], own: Mapping[str, re.Pattern[str]]) -> bool:
     """Tell whether a header of the model's says only how its answer comes, or is one of its API's ``own``."""
-    pattern = own.get(field[0].decode("latin-1").lower())
-    return field[0].lower() in _RESPONSE_HEADERS or (
-        pattern is not None and pattern.fullmatch(field[1].decode("latin-1")) is not None
-    )
+    name = field[0].lower()
+    if name in _RESPONSE_HEADERS:
+        return True
+    pattern = own.get(name.decode("latin-1"))
+    return pattern is not None and pattern.fullmatch(field[1].decode("latin-1")) is not None
 
 
 async def _body(flow: http.HTTPFlow, exchange: Exchange) -> object:

@@ -4,6 +4,7 @@ A flow is some two hundred values, most of them a few bytes; writing them is a t
 What has been written once (a connection that many flows share) can be put in again as :class:`Encoded`.
 """
 
+from functools import lru_cache
 from typing import Any
 
 
@@ -26,7 +27,7 @@ def dumps(value: Any) -> bytes:
         raw = value.encode()
         return b"%d:%b;" % (len(raw), raw)
     if kind is dict:
-        raw = b"".join([dumps(part) for pair in reversed(value.items()) for part in pair])
+        raw = b"".join([part for key, each in reversed(value.items()) for part in (_key(key), dumps(each))])
         return b"%d:%b}" % (len(raw), raw)
     if kind is tuple or kind is list:
         raw = b"".join([dumps(part) for part in value])
@@ -41,3 +42,9 @@ def dumps(value: Any) -> bytes:
     if kind is Encoded:
         return bytes(value)
     raise ValueError(f"a flow's file takes no {kind.__name__}")
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _key(key: Any) -> bytes:
+    """Return a dictionary's key; most of them are the same ones in every flow."""
+    return dumps(key)
