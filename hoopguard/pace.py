@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Protocol
 
 _TURN_S: Final = 0.5
-_TURN_IF_CROWDED_S: Final = 0.25
+_TURN_IF_CROWDED: Final = 0.5
 _FAIR_CHARS_PER_S: Final = 40_000
 _MOST_DEBT_S: Final = 1.0
 _MOST_DEBT_IF_CROWDED_S: Final = 0.1
@@ -147,7 +147,7 @@ class WorkClock:
 class Pace:
     """What the texts of one exchange may take of the event loop; ``cpu`` is another clock to go by."""
 
-    def __init__(self, load: Load | None = None, *, cpu: Clock | None = None) -> None:
+    def __init__(self, load: Load | None = None, *, cpu: Clock | None = None, turn_s: float = _TURN_S) -> None:
         self.load = Load() if load is None else load
         work = WorkClock()
         self._work = work if cpu is None else None
@@ -155,6 +155,7 @@ class Pace:
         self._debt = Load() if load is None else load.like()
         self._by_models = self._debt.like()
         self._budget: Budget | None = None
+        self._turn_s = turn_s
 
     @property
     def busy(self) -> bool:
@@ -173,9 +174,8 @@ class Pace:
         """Begin a turn: return its budget, and the time on its clock."""
         if self._work is not None:
             self._work.start()
-        self._budget = Budget(
-            _TURN_IF_CROWDED_S if self.load.crowded else _TURN_S, self._cpu, by_models=self._by_models
-        )
+        seconds = self._turn_s * _TURN_IF_CROWDED if self.load.crowded else self._turn_s
+        self._budget = Budget(seconds, self._cpu, by_models=self._by_models)
         return self._budget, self._cpu()
 
     def end(self, began: float) -> float:

@@ -11,11 +11,15 @@ from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.rules import CannotBeInspected, CompiledRule, Verdict, compile_rules, concerning, judge
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
 from hoopguard.guardrail.unreadable import judge_unreadable, let_pass, spoken
+from hoopguard.pace import Load, Pace
 from hoopguard.payload.streaming import Channel, StopStream
 from hoopguard.payload.tables import Kind
 from hoopguard.policy import LoadedPolicy
 
 _INLINE_BYTES: Final = 65_536
+_STEP_CHARS: Final = 4_096
+_TURN_S: Final = 0.2
+"""What a piece of a stream may take of the event loop: twenty times what 100 kB of prose does."""
 
 
 class Guardrail:
@@ -26,6 +30,7 @@ class Guardrail:
     def __init__(self) -> None:
         self._compiled = lru_cache(maxsize=64)(_compile)
         self._streamed = lru_cache(maxsize=256)(_stream_rules)
+        self._load = Load()
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Judge every text of the request; block it, or note for approval and the record what matched."""
@@ -46,7 +51,7 @@ class Guardrail:
         if rules and exchange.facts["streamed"]:
             concerned = frozenset(compiled.rule.name for compiled in rules)
             streamed = self._streamed(exchange.policy, exchange.connection.name, concerned)
-            exchange.stages.append(_Watch(exchange, streamed))
+            exchange.stages.append(_Watch(exchange, streamed, Pace(self._load, turn_s=_TURN_S)))
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Judge every text of a whole answer, as the caller would get it."""
@@ -92,37 +97,56 @@ class Guardrail:
 class _Watch:
     """The guardrail's place in a stream: holds back of each channel what could still become forbidden."""
 
-    def __init__(self, exchange: Exchange, rules: StreamRules) -> None:
+    def __init__(self, exchange: Exchange, rules: StreamRules, pace: Pace) -> None:
         self._exchange = exchange
         self._rules = rules
+        self._pace = pace
         self._streams: dict[Channel, RuleStream] = {}
         self._noted: set[str] = set()
 
     def feed(self, channel: Channel, text: str) -> str:
-        """Judge what a channel says; return what of it may go on now."""
+        """Judge what a channel says; return what of it may go on now.
+
+        Raises:
+            DetectionGaveUp: that takes too much of everybody's time; the stream must end.
+        """
         stream = self._streams.get(channel)
         if stream is None:
             stream = self._streams[channel] = self._rules.begin(channel.kind)
-        shown = stream.feed(text)
-        if stream.hits:
-            self._judge(stream)
-        return shown
+        shown = stream.feed_calm(text)
+        return self._feed(stream, text) if shown is None else shown
 
     def finish(self, channel: Channel) -> str:
-        """Judge a channel to its end; return what was held of it."""
+        """Judge a channel to its end; return what was held of it.
+
+        Raises:
+            DetectionGaveUp: that takes too much of everybody's time; the stream must end.
+        """
         stream = self._streams.pop(channel, None)
-        if stream is None:
-            return ""
-        shown = stream.finish()
-        self._judge(stream)
-        return shown
+        return "" if stream is None else self._finish(stream)
 
     def check_names(self, names: Sequence[str]) -> None:
         """Judge what the stream says beside its texts."""
         stream = self._rules.begin(Kind.TEXT)
-        stream.feed("\n".join(names))
-        stream.finish()
+        self._feed(stream, "\n".join(names))
+        self._finish(stream)
+
+    def _feed(self, stream: RuleStream, text: str) -> str:
+        """Judge a piece in steps, after each of which it is asked whether there is time for the next."""
+        shown = []
+        with self._pace.turn(len(text)) as budget:
+            for at in range(0, len(text), _STEP_CHARS):
+                shown.append(stream.feed(text[at : at + _STEP_CHARS]))
+                if stream.hits:
+                    self._judge(stream)
+                budget.left_s()
+        return "".join(shown)
+
+    def _finish(self, stream: RuleStream) -> str:
+        with self._pace.turn(0):
+            shown = stream.finish()
         self._judge(stream)
+        return shown
 
     def _judge(self, stream: RuleStream) -> None:
         for name, (compiled, view) in stream.hits.items():

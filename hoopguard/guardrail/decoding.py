@@ -28,7 +28,7 @@ _TWO_ONE: Final = "[w-z0-3][I-Zabo-r4-7][DHLPTXbfjnrvz37/_][C-Za-f]"
 _ONE_TWO: Final = f"[g-v][MNcdst89][CGKOSWaeimquy26+-]{_ANY}"
 """The same for characters of UTF-8 that take three bytes, or two, one of which is in the next digits."""
 
-_BASE64: Final = (
+BASE64: Final = (
     f"(?:{_ASCII}){{2}}|{_ASCII}[CI-Za-f]{_ANY}{{1,2}}=|(?:{_THREE}){{2}}|{_TWO_ONE}{_ONE_TWO}|{_ONE_TWO}{_TWO_ONE}"
     f"|{_ANY}{{24}}"
 )
@@ -67,10 +67,10 @@ def _compile(pattern: str) -> Any:
 
 
 _CODED: Final = r"[A-Za-z0-9+/_%&#;\\-]"
-_BASE64_BEGINS: Final = _compile(f"{_ANY}*(?:{_BASE64})")
+_BASE64_BEGINS: Final = _compile(f"{_ANY}*(?:{BASE64})")
 _SOLID_BEGINS: Final = _compile(f"{_HEX}*(?:{_SOLID})")
 _SPACED_BEGINS: Final = _compile(_SPACED)
-_ANYTHING: Final = _compile(rf"{_BASE64}|{_SOLID}|{_SPACED}|%[0-9a-fA-F]{{2}}|&[#A-Za-z]|\\[ux][0-9a-fA-F]{{2}}")
+_ANYTHING: Final = _compile(rf"{BASE64}|{_SOLID}|{_SPACED}|%[0-9a-fA-F]{{2}}|&[#A-Za-z]|\\[ux][0-9a-fA-F]{{2}}")
 _GOES_ON: Final = f"{_CODED}*{_LINE}"
 _OPEN: Final = _compile(
     rf"(?:(?:{_GOES_ON}|{_CODED}*{_FIRST_PAIR}{_BETWEEN})(?:{_GOES_ON}|{_CODED}*\b{_PAIR}{_BETWEEN})*)?"

@@ -27,8 +27,11 @@ _RUNS: Final = re.compile(r"(?:[\t\n\r\x20-\x7e](?![^\t\n\r\x20-\x7e]))+|[\t\n\r
 class Disguised:
     """A text as it stands, and without disguise; decoded too where it is said how far one has looked into it."""
 
-    def __init__(self, sought: Sought, hits: Hits, looking: Looking | None = None, name: ViewName = "text") -> None:
-        self._plain = _Undisguised(AsItIs(sought, hits, name), looking, MAX_LAYERS)
+    def __init__(
+        self, sought: Sought, hits: Hits, looking: Looking | None = None, name: ViewName = "text", before: str = ""
+    ) -> None:
+        """Begin a text; ``before`` is the end of what stands before it, if that says the same in every view."""
+        self._plain = _Undisguised(AsItIs(sought, hits, name, before), looking, MAX_LAYERS)
         self._as_is: AsItIs | None = None
         self._normalised: _Normalised | None = None
         self._last = ""

@@ -33,12 +33,13 @@ class Reading(Protocol):
 class AsItIs:
     """A text as it stands: searched from where on something could still be found, and kept from there on."""
 
-    def __init__(self, sought: Sought, hits: Hits, name: ViewName) -> None:
+    def __init__(self, sought: Sought, hits: Hits, name: ViewName, before: str = "") -> None:
+        """Begin a text; ``before`` is the end of what stands before it."""
         self._sought = sought
         self._hits = hits
         self.name = name
-        self._window = ""
-        self._base = 0
+        self._window = before[-CONTEXT_CHARS:]
+        self._base = -len(self._window)
         self._unseen = 0
         self.pending = 0
 
