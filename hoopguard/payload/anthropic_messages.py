@@ -103,7 +103,9 @@ def check_request(body: Any) -> None:
 
 _HEADERS: Final = {
     "anthropic-version": re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
-    "anthropic-beta": re.compile(r"[a-z][a-z-]{0,60}-\d{4}-\d\d-\d\d(?:, ?[a-z][a-z-]{0,60}-\d{4}-\d\d-\d\d){0,15}"),
+    "anthropic-beta": re.compile(
+        r"[a-z][a-z-]{0,60}-\d{4}-\d\d-\d\d(?:, ?[a-z][a-z-]{0,60}-\d{4}-\d\d-\d\d){0,15}", re.ASCII
+    ),
 }
 """What a server goes by: a version by its date, and names of features that end in theirs."""
 

@@ -105,7 +105,7 @@ class _Walk:
         treatment = spec.treatment if spec is not None else None
         if child is None or child is True or child is False:
             return
-        if treatment is not None and self._settled(node, key, child, treatment):
+        if spec is not None and treatment is not None and self._settled(node, key, child, treatment, spec.below):
             return
         if isinstance(child, str):
             self._string(node, key, child, treatment, path)
@@ -125,9 +125,11 @@ class _Walk:
         for position, item in enumerate(node):
             self.value(node, position, item, items, (*path, index_of(item, position)) if self._indexed else here)
 
-    def _settled(self, node: Any, key: Any, child: Any, treatment: Treatment) -> bool:
-        """Note what needs no look inside; tell whether it was that."""
+    def _settled(self, node: Any, key: Any, child: Any, treatment: Treatment, below: dict[str, Node]) -> bool:
+        """Note what needs no look inside; tell whether it was that. A file of a form tells of itself below."""
         if isinstance(treatment, Opaque):
+            if below and isinstance(child, dict):
+                return False
             self._found.opaque[treatment.what] = None
             self._found.unreadable.append((node, key))
         elif isinstance(treatment, Repeat) and not self._asked:

@@ -35,9 +35,12 @@ _USAGE: Final = """
     input_tokens output_tokens total_tokens input_tokens_details.image_tokens input_tokens_details.text_tokens
     output_tokens_details.image_tokens output_tokens_details.text_tokens
 """
-GENERATIONS_REQUEST: Final = Fields(_ASKED, _VOCABULARY)
+_IMAGES: Final[Table] = dict.fromkeys(("image", "image[].*", "mask"), Opaque("image"))
+"""Some servers take them as base64 or an address, too, with and without a form."""
+
+GENERATIONS_REQUEST: Final = Fields({**_ASKED, **_IMAGES}, _VOCABULARY)
 EDITS_REQUEST: Final = Fields(
-    {**_ASKED, **under("image", _FILE), **under("image[].*", _FILE), **under("mask", _FILE)}, _VOCABULARY
+    {**_ASKED, **_IMAGES, **under("image", _FILE), **under("image[].*", _FILE), **under("mask", _FILE)}, _VOCABULARY
 )
 ANSWER: Final = Fields(
     {

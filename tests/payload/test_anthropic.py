@@ -269,3 +269,12 @@ def test_an_event_that_belongs_nowhere_ends_the_stream(event: dict[str, Any]) ->
     """A text that cannot be told to be a channel's could be the half of something."""
     with pytest.raises(FramingError):
         streamed(STREAM, stream_of(event))
+
+
+@pytest.mark.parametrize("value", ["2023-06-01", "tools-2024-04-04", "tools-2024-04-04, output-128k-2025-02-19"])
+def test_a_header_holds_a_date_in_ascii(value: str) -> None:
+    """Digits of other scripts are a way to say something."""
+    fitting = [pattern for pattern in FORMAT.headers.values() if pattern.fullmatch(value)]
+    spelt = value.translate({ord(str(digit)): chr(0x660 + digit) for digit in range(10)})
+    assert len(fitting) == (0 if "128k" in value else 1)
+    assert not any(pattern.fullmatch(spelt) for pattern in FORMAT.headers.values())

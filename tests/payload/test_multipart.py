@@ -15,6 +15,7 @@ from hoopguard.payload import openai_audio, openai_images
 from hoopguard.payload.fields import read
 from hoopguard.payload.multipart import MultipartBody
 from hoopguard.payload.strict_json import BodyError
+from hoopguard.payload.wire import Format
 
 FORM: Final = MultipartBody(files=("file", "image[]"))
 TYPE: Final = "multipart/form-data; boundary=b"
@@ -193,3 +194,24 @@ def test_an_image_in_an_answer_is_opaque_and_its_prompt_a_text() -> None:
     reading = read(body, openai_images.ANSWER)
     assert [*reading.opaque] == ["image"]
     assert [text.value for _, _, text in reading.texts] == [f"a cat for {EMAIL}"]
+
+
+IMAGE: Final = {"filename": "a.png", "type": "image/png", "data": "iVBORw0KGgo="}
+
+
+@pytest.mark.parametrize("image", [IMAGE, "iVBORw0KGgo=", "http://internal.example/", ["http://internal.example/"]])
+@pytest.mark.parametrize("name", ["image", "mask"])
+@pytest.mark.parametrize("format_", [openai_images.GENERATIONS, openai_images.EDITS, openai_images.VARIATIONS])
+def test_an_image_is_opaque_however_it_is_sent(format_: Format, name: str, image: Any) -> None:
+    """As a file, in base64, or as an address that the server would fetch."""
+    assert [*read({"prompt": "a cat", name: image}, format_.request).opaque] == ["image"]
+
+
+@pytest.mark.parametrize("place", ["image", "image[]", "mask"])
+def test_what_stands_beside_an_images_content_is_inspected(place: str) -> None:
+    """A rule that lets images pass does not let a file's name pass with them."""
+    file = {**IMAGE, "filename": f"{EMAIL}.png", "type": "tel/4155550123"}
+    reading = read({place: [file] if place.endswith("[]") else file}, openai_images.EDITS.request)
+    assert [*reading.opaque] == ["image"]
+    assert [text.value for _, _, text in reading.texts] == [f"{EMAIL}.png"]
+    assert "tel/4155550123" in reading.names
