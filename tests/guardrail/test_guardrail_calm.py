@@ -86,7 +86,9 @@ def test_a_stream_that_rests_says_the_same_as_the_whole(text: str, lengths: list
     assert text.startswith(shown)
 
 
-@pytest.mark.parametrize("before", ["", "f\u00fcr \u2014 ", "caf\u0435\u0301 ", "50%2C it ", "aGVsbG8gd29ybGQgaGVsbG8 "])
+@pytest.mark.parametrize(
+    "before", ["", "f\u00fcr \u2014 ", "caf\u0435\u0301 ", "50%2C it ", "aGVsbG8gd29ybGQgaGVsbG8 "]
+)
 def test_plain_words_are_looked_at_by_no_reading(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
     """Neither at a stream's beginning nor after something that was none."""
     stream = rules().begin(Kind.TEXT)
