@@ -52,13 +52,28 @@ def _reversed(value: Any) -> Any:
     return [_reversed(entry) for entry in value] if isinstance(value, list) else value
 
 
-@given(VALUES, st.integers(0, 20), TEXTS)
-def test_a_key_twice_is_refused_at_any_depth(value: Any, depth: int, key: str) -> None:
-    """One object with a key twice spoils the document, however deep it is."""
-    spelled = "".join(f"\\u{unit:04x}" for unit in _utf16(key))
-    inner = f'{{{json.dumps(key)}: {json.dumps(value)}, "{spelled}": 1}}'
+@given(VALUES, st.integers(0, 20), TEXTS, st.booleans(), st.booleans())
+def test_a_key_twice_is_refused_at_any_depth(value: Any, depth: int, key: str, escaped: bool, compact: bool) -> None:
+    """One object with a key twice spoils the document, however deep it is, and however it is spelled."""
+    first = dump(key).decode()
+    again = '"' + "".join(f"\\u{unit:04x}" for unit in _utf16(key)) + '"' if escaped else first
+    space = "" if compact else " "
+    inner = f"{{{first}:{space}{dump(value).decode()},{space}{again}:{space}1}}"
     with pytest.raises(BodyError, match="same key twice"):
         parse(('[{"x":' * depth + inner + "}]" * depth).encode())
+
+
+@given(st.one_of(VALUES.map(dump), st.text(alphabet='{}[]",:019eE+-.\\u', max_size=30).map(str.encode)))
+def test_what_is_written_compactly_is_read_as_carefully_as_anything(raw: bytes) -> None:
+    """A space at the end has it read the long way."""
+
+    def read(text: bytes) -> Any:
+        try:
+            return parse(text)
+        except BodyError:
+            return BodyError
+
+    assert repr(read(raw)) == repr(read(raw + b" "))
 
 
 def _utf16(text: str) -> list[int]:
