@@ -318,8 +318,9 @@ def _trusting(file: str) -> SSL.Context:
 
 
 def _quieten_logs() -> None:
-    """Keep raw bytes of callers and models out of mitmproxy's own log lines."""
+    """Keep raw bytes of callers and models out of mitmproxy's own log lines; note nothing that no line has."""
     logging.getLogger("mitmproxy.proxy.server").addFilter(_without_bytes)
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
 
 
 def _without_bytes(record: logging.LogRecord) -> bool:
