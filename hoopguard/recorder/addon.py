@@ -118,6 +118,9 @@ def _recorded_flow(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
         request["path"] = target.format.path.encode() if target is not None else b"/"
         request["headers"], request["authority"] = (), b""
     response = flow.response.get_state() if flow.response is not None else None
+    if response is not None and exchange.format is not None:  # who has a session's id can speak in the session
+        session = exchange.format.session_header.encode()
+        response["headers"] = tuple(field for field in response["headers"] if field[0].lower() != session)
     if response is not None and exchange.sent is not None:
         response["content"] = bytes(exchange.sent)
     return dumps(_state(flow, request, response, exchange))

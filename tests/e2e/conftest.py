@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from harness import Site
+from scripted import ScriptedSite
 
 from hoopguard.demo.stack import free_port
 
@@ -25,3 +26,20 @@ def site(_site: Site) -> Site:
     """The shared gateway with the whole policy, both ways in, and a model that has forgotten everything."""
     _site.model.forget()
     return _site
+
+
+@pytest.fixture(scope="session")
+def _scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedSite]:
+    with ScriptedSite(tmp_path_factory.mktemp("scripted")) as site:
+        site.start()
+        yield site
+        site.stop()
+        site.assert_books_balance()
+        site.verify()
+
+
+@pytest.fixture
+def scripted(_scripted: ScriptedSite) -> ScriptedSite:
+    """The shared gateway in front of a server that says what it is told to, and has forgotten everything."""
+    _scripted.forget()
+    return _scripted

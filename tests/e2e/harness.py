@@ -38,7 +38,7 @@ DEADLINE_S: Final = 30.0
 _LISTENING: Final = re.compile(r"(reverse|HTTP\(S\)) proxy.* listening at (?:\S+:)?(\d+)\.")
 _BIN: Final = Path(sys.executable).parent
 
-BASE: Final = """
+HEAD: Final = """
 version = 1
 [gateway]
 state = "state"
@@ -50,6 +50,9 @@ url = "{issuer}"
 audience = "hoopguard"
 leeway = "1s"
 claims = {{ subject = "email", groups = "groups", session = "sid" }}
+"""
+
+_LLAMA: Final = """
 [[connection]]
 name = "llama"
 upstream = "{model}"
@@ -153,7 +156,7 @@ class Site:
             "hold": "20s",
             "expires": "10m",
         } | values
-        text = BASE.format(**known)
+        text = (HEAD + _LLAMA).format(**known)
         text += (
             RULES.replace("{hold}", known["hold"]).replace("{expires}", known["expires"]) if rules is None else rules
         )
@@ -306,6 +309,15 @@ class Site:
         outcomes = Counter(entry["exchange"] for entry in ledger if entry["type"] == "outcome")
         assert set(intents.values()) <= {1}
         assert intents == outcomes
+
+    def wait_until_settled(self) -> None:
+        """Wait until every intent has an outcome."""
+
+        def settled() -> bool:
+            kinds = Counter(entry["type"] for entry in self.ledger())
+            return kinds["intent"] == kinds["outcome"]
+
+        wait_for(settled, "every exchange has its outcome")
 
     def hoopguard(self, *arguments: str, token: str = "", **env: str) -> "subprocess.CompletedProcess[str]":
         """Run the real command line on this site's policy."""
