@@ -6,11 +6,11 @@ from typing import Final
 from hoopguard.guardrail.escapes import ESCAPE, UNFINISHED_ESCAPE, meaning
 from hoopguard.guardrail.places import Places
 from hoopguard.guardrail.readings import Disguised
-from hoopguard.guardrail.searching import Hits
+from hoopguard.guardrail.searching import Hits, judge
 from hoopguard.guardrail.sought import Sought
-from hoopguard.guardrail.views import Looking
+from hoopguard.guardrail.views import Looking, views_of_literal
 
-_JSON: Final = re.compile(r'(?P<quote>")|(?P<escape>\\.)|(?P<cut>\\)|(?P<run>[^"\\]+)', re.DOTALL)
+_INSIDE: Final = re.compile(r'(?:[^"\\]|\\.)*+', re.DOTALL)
 
 
 class Escaped:
@@ -75,29 +75,41 @@ class Literals:
     def feed(self, text: str) -> None:
         """Take the next piece."""
         text, self._rest = self._rest + text, ""
-        parts: list[str] = []
-        for token in _JSON.finditer(text):
+        at = 0
+        while at < len(text):
             if self._literal is None:
-                if token.lastgroup in ("quote", "escape") and token[0].endswith('"'):
-                    self._literal = Escaped(self._sought, self._hits, base=self._end + token.end())
-            elif token.lastgroup == "quote":
-                self._end_literal("".join(parts))
-                parts.clear()
-            elif token.lastgroup == "cut":
-                self._rest = token[0]
+                at = (text.find('"', at) + 1) or len(text)
+                inside = _INSIDE.match(text, at)
+                if inside and inside.end() < len(text) and text[inside.end()] == '"':
+                    self._judge(inside[0])
+                    at = inside.end() + 1
+                elif text[at - 1] == '"':
+                    self._literal = Escaped(self._sought, self._hits, base=self._end + at)
             else:
-                parts.append(token[0])
+                at = self._go_on(text, at, self._literal)
         self._end += len(text) - len(self._rest)
-        if self._literal is not None:
-            self._literal.feed("".join(parts))
 
     def finish(self) -> None:
         """Say that the text is over."""
         if self._literal is not None:
-            self._end_literal(self._rest)
-
-    def _end_literal(self, rest: str) -> None:
-        if self._literal is not None:
-            self._literal.feed(rest)
+            self._literal.feed(self._rest)
             self._literal.finish()
-        self._literal = None
+            self._literal = None
+
+    def _go_on(self, text: str, at: int, literal: Escaped) -> int:
+        """Take what comes next in a string; return where that ends, with its quote if that is there."""
+        inside = _INSIDE.match(text, at)
+        end = inside.end() if inside else at
+        literal.feed(text[at:end])
+        if end < len(text) and text[end] == '"':
+            literal.finish()
+            self._literal = None
+        else:
+            self._rest = text[end:]
+        return max(end + 1, at)
+
+    def _judge(self, literal: str) -> None:
+        """Judge a string of which no part is missing."""
+        if "\\" in literal or not self._sought.passes(literal):
+            for view in views_of_literal(literal):
+                judge(self._sought, self._hits, view)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 _PLAIN: Final = "\t\n\r" + "".join(map(chr, range(0x20, 0x7F)))
-_BEFORE: Final = ("", "\n", "a", "_", " ", "\u00e9", "\u2014")
+BEFORE: Final = ("", "\n", "a", "_", " ", "\u00e9", "\u2014")
 """One character of each sort that an assertion, or a word's own edge, tells apart; or none."""
 
 
@@ -18,7 +18,7 @@ def quiet(begins: Any, word_forms: Iterable[str]) -> re.Pattern[str]:
     firsts = {form[0] for form in word_forms}
     edged = {char for char in _PLAIN if char.casefold()[0] in firsts and char.isalnum()}
     unedged = {char for char in _PLAIN if char.casefold()[0] in firsts} - edged
-    loud = {before: {char for char in _PLAIN if _loud(begins, before, char)} for before in _BEFORE}
+    loud = {before: {char for char in _PLAIN if _loud(begins, before, char)} for before in BEFORE}
     everywhere = set(_PLAIN).difference(edged, unedged, *loud.values())
     inside = set(_PLAIN).difference(unedged, loud["a"])
     return re.compile(rf"(?:{_one_of(everywhere)}|(?<=[A-Za-z0-9]){_one_of(inside)})*+")

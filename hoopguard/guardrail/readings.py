@@ -5,7 +5,7 @@ text, more text could change that.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +21,8 @@ _LOOK_EVERY: Final = 16
 _COMPOSES: Final = re.compile(r"[A-Za-z<=>]\Z")
 """The plain characters that a mark after them makes another character of (UAX #15)."""
 
+_MOST_EXACT_CHARS: Final = 256
+_BLOCKS: Final = re.compile(r"[\s\S]{1,64}[^\t\n\r\x20-\x7e]*")
 _RUNS: Final = re.compile(r"(?:[\t\n\r\x20-\x7e](?![^\t\n\r\x20-\x7e]))+|[\t\n\r\x20-\x7e]?[^\t\n\r\x20-\x7e]+")
 
 
@@ -175,7 +177,7 @@ class _Undisguised:
             self._deeper.feed([(text, text)])
         self._view.feed(text)
         if self._folded is not None:
-            self._folded[1].feed(_likeness(text))
+            self._folded[1].feed(_rewritten(text, folded))
 
     def _decode(self, text: str, looking: Looking) -> None:
         """Judge what a text says one layer deeper: to the end of it here, or with what comes after it."""
@@ -232,13 +234,20 @@ class _Normalised:
 
     def _close(self, closed: int) -> None:
         text, self._open = self._open[:closed], self._open[closed:]
-        runs = (run[0] for run in _RUNS.finditer(text))
-        self._view.feed((run if PLAIN.fullmatch(run) else undisguised(run), run) for run in runs)
+        self._view.feed(_rewritten(text, undisguised))
 
 
-def _likeness(text: str) -> Iterator[tuple[str, str]]:
-    for run in _RUNS.finditer(text):
-        yield run[0] if PLAIN.fullmatch(run[0]) else folded(run[0]), run[0]
+def _rewritten(text: str, rewrite: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Yield a text in parts: what each becomes, and how it stands there; in a long text, each has some 64 characters.
+
+    What is joined to a plain character does not stand before it, so before each a part may begin.
+    """
+    says = rewrite(text)
+    if says == text:
+        yield text, text
+        return
+    for part in (_RUNS if len(text) <= _MOST_EXACT_CHARS else _BLOCKS).finditer(text):
+        yield part[0] if PLAIN.fullmatch(part[0]) else rewrite(part[0]), part[0]
 
 
 def _of(name: ViewName, disguise: ViewName) -> ViewName:

@@ -90,6 +90,11 @@ class AsItIs:
 
     def judge(self, view: View) -> None:
         """Note which rules match what this text turned out to say besides."""
-        for compiled in self._sought.rules:
-            if compiled.rule.name not in self._hits and compiled.matches(view.said):
-                self._hits[compiled.rule.name] = compiled, view.name
+        judge(self._sought, self._hits, view)
+
+
+def judge(sought: Sought, hits: Hits, view: View) -> None:
+    """Note which rules match a text that is whole, but for those that are known to."""
+    for compiled in sought.rules:
+        if compiled.rule.name not in hits and compiled.matches(view.said):
+            hits[compiled.rule.name] = compiled, view.name

@@ -9,7 +9,7 @@ from typing import Any, Final
 import re2
 
 from hoopguard.beginnings import beginnings, loose_beginnings
-from hoopguard.guardrail.quiet import quiet
+from hoopguard.guardrail.quiet import BEFORE, quiet
 from hoopguard.guardrail.rules import ALNUM, CompiledRule, word_forms
 
 CONTEXT_CHARS: Final = 2
@@ -35,18 +35,23 @@ class Sought:
     words_begun: tuple[Any, ...]
     quiet: re.Pattern[str]
     anything: bool
+    ends: bool
 
     @classmethod
     def of(cls, rules: Sequence[CompiledRule]) -> "Sought":
-        """Build the beginnings; ``anything`` is set if some are not understood, or too many."""
+        """Build the beginnings; ``anything`` is set if some are not understood, or too many.
+
+        ``ends`` is set if nothing but a text's end may match.
+        """
         patterns = [pattern for compiled in rules for pattern in compiled.rule.patterns]
         words = [word for compiled in rules for word in compiled.rule.words]
         try:
             begun = [_begun(pattern) for pattern in patterns]
             together, words_begun = _together(begun), _words_begun(words)
         except (_NotUnderstood, re2.error):
-            return cls(tuple(rules), (), (), _NEVER, True)
-        return cls(tuple(rules), together, words_begun, _quiet([*begun, *patterns], words), False)
+            return cls(tuple(rules), (), (), _NEVER, anything=True, ends=True)
+        ends = any(_matches_an_end(pattern) for compiled in rules for pattern in compiled.patterns)
+        return cls(tuple(rules), together, words_begun, _quiet([*begun, *patterns], words), anything=False, ends=ends)
 
     def earliest(self, text: str, start: int) -> int:
         """Return the first offset from ``start`` on at which more text could make a difference."""
@@ -63,11 +68,19 @@ class Sought:
                 at = min(at, max(start, folded.source(found.start(1)))) if found else at
         return at
 
+    def passes(self, text: str) -> bool:
+        """Tell whether it is plain that nothing matches a text which is whole."""
+        return not self.ends and self.quiet.fullmatch(text) is not None
+
     def matched(self, text: str, start: int, before: int, known: Container[str] = ()) -> list[CompiledRule]:
         """Return the rules of which a match begins from ``start`` on and before an offset, but for ``known`` ones."""
         folded = Folded(text)
         asked = (compiled for compiled in self.rules if compiled.rule.name not in known)
         return [compiled for compiled in asked if _matches(compiled, text, folded, start, before)]
+
+
+def _matches_an_end(pattern: Any) -> bool:
+    return any(pattern.search(before, len(before)) is not None for before in BEFORE)
 
 
 def _matches(compiled: CompiledRule, text: str, folded: "Folded", start: int, before: int) -> bool:

@@ -50,13 +50,18 @@ def shallow_views(text: Text) -> tuple[list[View], str]:
     found = [*_undisguises("text", text.value, normalised)]
     if text.kind is Kind.JSON_TEXT:
         for match in _LITERAL.finditer(text.value):
-            literal = unescaped(match[1])
-            found += _undisguises("unescaped", literal, _normalised(literal))
+            found += views_of_literal(match[1])
         if "\\" in text.value:
             meant = unescaped(text.value)
             normalised = _normalised(meant)
             found += _undisguises("unescaped", meant, normalised)
     return found, normalised
+
+
+def views_of_literal(literal: str) -> Iterator[View]:
+    """Yield each way in which the content of a JSON string can be read as it stands."""
+    said = unescaped(literal)
+    yield from _undisguises("unescaped", said, _normalised(said))
 
 
 def decoded_views(normalised: str, looking: Looking, layers: int = MAX_LAYERS) -> Iterator[View]:

@@ -159,3 +159,33 @@ def test_names_have_a_budget_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DetectionGaveUp):
         watch(cpu).check_names(["\u00e9"] * 100_000)
     assert cpu.now < 0.3
+
+
+@pytest.mark.parametrize("pattern", ["^q$", "q$", r"\bq", r"a|\b\z", "(?m)[^q]$", "u\u00fc?$"])
+@pytest.mark.parametrize(
+    "text", ['""', '{"a": ""}', '["q", "aq"]', '{"c": "q"}', '["u\\u00fc", ""', '"\\n', '"a\\\\"', 'x"', '""""']
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_strings_that_come_whole_are_judged_as_those_that_come_in_parts(pattern: str, text: str, size: int) -> None:
+    """Also by patterns that match nothing but a text's end."""
+    compiled = CompiledRule.of(Guardrail(name="r", patterns=(pattern,), action="block"), observe_all=False)
+    stream = StreamRules([compiled], max_held_chars=16_384).begin(Kind.JSON_TEXT)
+    feed(stream, text, [size])
+    if not stream.stopped:
+        stream.finish()
+    assert stream.stopped == bool(judge([compiled], [Text((), Kind.JSON_TEXT, text)]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts, size=st.sampled_from([7, 300, 5_000]))
+def test_a_long_text_is_judged_as_a_short_one(text: str, size: int) -> None:
+    """Though it is less exactly known where things stand in it."""
+    ruled = rules()
+    long = "caf\u0435\u0301 is \uff41! " * 40 + text + " e\u0301" * 200
+    whole = judge([*(ruled.stopping or SimpleNamespace(rules=())).rules], [Text((), Kind.TEXT, long)])
+    stream = ruled.begin(Kind.TEXT)
+    shown = feed(stream, long, [size])
+    shown += "" if stream.stopped else stream.finish()
+    assert stream.stopped == bool(whole)
+    assert long.startswith(shown)
+    assert (shown == long) == (not whole)
