@@ -1,5 +1,6 @@
 """Streams whose events are objects of one shape in which a text or two grow: Ollama, llama.cpp, TGI, KServe."""
 
+import copy
 from collections.abc import Collection
 
 from hoopguard.payload.framing import Event
@@ -29,6 +30,6 @@ class ObjectStream(StreamShape):
         Raises:
             FramingError: the text stood where no text of such an event stands.
         """
-        body = self.frame(last)
+        body = copy.deepcopy(self.frame(last))  # nothing that is put into this event may come with a later one
         put(body, place[1:], text)
         return event_of(body)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from canaries import Forbids
-from oddities import ODD, TALKS, Talk, changed, places_in
+from oddities import EMAIL, ODD, PLACEHOLDER, TALKS, Talk, changed, places_in
 
+from hoopguard.masking.restoring import Restorer
+from hoopguard.masking.stages import UnmaskStage
 from hoopguard.payload.formats import format_of
 from hoopguard.payload.framing import FramingError
 from hoopguard.payload.streaming import AnswerStream, Channel, Stage
@@ -74,6 +76,24 @@ def test_whatever_stands_in_an_event_a_rule_can_stop_the_stream(route: str) -> N
                     stream.feed(raw(TALKS[route], said))
                 stream.feed(raw(TALKS[route], event | {"unheard": stop} if isinstance(event, dict) else event))
                 assert stream.ended
+
+
+@pytest.mark.parametrize("route", TALKS)
+@pytest.mark.parametrize("most", [8, 4_000])
+def test_whatever_stands_in_an_event_what_is_put_back_is_not_recorded(route: str, most: int) -> None:
+    """The caller gets it, in the texts that a placeholder stood in; no later event tells the record of it."""
+    shown = b""
+    for events in odd(TALKS[route]):
+        stream = begun(route, Holding(most), unmasking=UnmaskStage(Restorer({PLACEHOLDER: EMAIL})))
+        recorded = b""
+        with contextlib.suppress(FramingError):
+            for event in events:
+                out = stream.feed(raw(TALKS[route], event))
+                shown, recorded = shown + out, recorded + stream.take_recorded(out)
+            out = stream.finish()
+            shown, recorded = shown + out, recorded + stream.take_recorded(out)
+        assert EMAIL.encode() not in recorded, events
+    assert EMAIL.encode() in shown
 
 
 def test_the_choices_text_may_stand_in_lists_of_lists() -> None:
