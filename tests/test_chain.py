@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.test import tflow
+from policies import SMALL
 
 from hoopguard.chain import ORDER, Chain
 from hoopguard.exchange import METADATA_KEY, Exchange, Refused
@@ -21,18 +22,7 @@ from hoopguard.payload.streaming import Channel
 from hoopguard.policy import PolicyHolder
 from hoopguard.relay import Relay
 
-POLICY = """
-version = 1
-gateway = { max_body_bytes = "100kB" }
-[[issuer]]
-name = "staff"
-url = "https://id.example.com"
-audience = "hoopguard"
-[[connection]]
-name = "llama"
-upstream = "http://127.0.0.1:8000"
-allow = [{ groups = ["*"] }]
-"""
+POLICY = f'gateway = {{ max_body_bytes = "100kB" }}{SMALL}'
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "zebra"}}]}
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"zebra"}}]}\n\n'

@@ -8,30 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from policies import RULES, SECRET, SMALL
+from policies import written as written_as
 
 from hoopguard.policy.routes import routes_of
 
 HOOPGUARD = str(Path(sys.executable).parent / "hoopguard")
-SECRET = "sk-5up3r-s3cr3t-va1ue"
-POLICY = f"""
-version = 1
-[[issuer]]
-name = "staff"
-url = "https://id.example.com"
-audience = "hoopguard"
-[[connection]]
-name = "llama"
-upstream = "http://127.0.0.1:8000"
-hosts = ["llama.example.com"]
-credential = {{ value = "Bearer {SECRET}" }}
-allow = [{{ groups = ["ml"] }}]
-[[guardrail]]
-name = "codenames"
-words = ["tropical"]
-action = "block"
-[[approval]]
-name = "owners"
-reviewers = ["owners"]
+POLICY = f"""{SMALL}{RULES}
 local_users = ["root"]
 [[mask]]
 name = "personal"
@@ -47,8 +30,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 
 
 def written(folder: Path, text: str = POLICY) -> Path:
-    (folder / "policy.toml").write_text(text)
-    return folder / "policy.toml"
+    return written_as(folder, text)
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], *expected: str) -> None:

@@ -4,20 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from policies import SMALL
+
 from hoopguard.masking.encryption import Cipher
 
 HOOPGUARD = str(Path(sys.executable).parent / "hoopguard")
 KEY = "a key of at least thirty-two characters"
-POLICY = """
-version = 1
-[[issuer]]
-name = "staff"
-url = "https://id.example.com"
-audience = "hoopguard"
-[[connection]]
-name = "llama"
-upstream = "http://127.0.0.1:8000"
-allow = [{ groups = ["ml"] }]
+POLICY = f"""{SMALL}
 [[mask]]
 name = "personal"
 entities = ["EMAIL_ADDRESS"]

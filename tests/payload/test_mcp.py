@@ -289,6 +289,18 @@ def test_every_request_of_a_refused_batch_is_answered() -> None:
     assert mcp.refuse(batch, 403, ERROR) == (200, [{**ERROR, "id": 7}, {**ERROR, "id": "b"}])
 
 
+def test_a_large_batch_is_refused_as_a_whole() -> None:
+    """An error for each request would be many times as long as what was asked."""
+    batch = [message(id=number, method="ping") for number in range(65)]
+    assert mcp.refuse(batch, 403, ERROR) == (403, ERROR)
+    assert len(mcp.refuse(batch[1:], 403, ERROR)[1]) == 64
+
+
+def test_that_a_session_is_unknown_is_told_by_http() -> None:
+    """Its 404 has a client begin a new one (MCP, Session Management)."""
+    assert mcp.refuse(call(), 404, ERROR) == (404, ERROR)
+
+
 @pytest.mark.parametrize(
     "body",
     [

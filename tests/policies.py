@@ -1,27 +1,24 @@
-"""A small good policy, and ways to spoil it."""
+"""A policy that says no more than it has to, one that says something of all, and ways to spoil it."""
 
 from pathlib import Path
 
 SECRET = "sk-5up3r-s3cr3t-va1ue"
 
-GOOD = f"""
+SMALL = f"""
 version = 1
-
-[gateway]
-state = "var"
-
 [[issuer]]
 name = "staff"
 url = "https://id.example.com"
 audience = "hoopguard"
-
 [[connection]]
 name = "llama"
 upstream = "http://127.0.0.1:8000"
 hosts = ["llama.example.com"]
 credential = {{ value = "Bearer {SECRET}" }}
 allow = [{{ groups = ["ml"] }}]
+"""
 
+RULES = """
 [[guardrail]]
 name = "codenames"
 words = ["tropical"]
@@ -30,7 +27,12 @@ action = "block"
 [[approval]]
 name = "owners"
 reviewers = ["owners"]
+"""
 
+GOOD = f"""{SMALL}
+[gateway]
+state = "var"
+{RULES}
 [[recogniser]]
 name = "badge"
 entity = "BADGE"
