@@ -109,18 +109,21 @@ class Folded:
 
     def __init__(self, text: str) -> None:
         self.text = text.casefold()
+        self._whole = text
         self._sources: list[int] | None = None
-        if len(self.text) != len(text):
-            self._sources = [place for place, char in enumerate(text) for _ in char.casefold()]
-            self._sources.append(len(text))
 
     def source(self, offset: int) -> int:
         """Return where in the text something of the folded text stands."""
-        return offset if self._sources is None else self._sources[offset]
+        if len(self.text) == len(self._whole):
+            return offset
+        if self._sources is None:
+            self._sources = [place for place, char in enumerate(self._whole) for _ in char.casefold()]
+            self._sources.append(len(self._whole))
+        return self._sources[offset]
 
     def offset(self, source: int) -> int:
         """Return where in the folded text something of the text stands."""
-        return source if self._sources is None else self._sources.index(source)
+        return source if len(self.text) == len(self._whole) else len(self._whole[:source].casefold())
 
 
 def _quiet(begun: Iterable[str], words: Iterable[str]) -> re.Pattern[str]:
