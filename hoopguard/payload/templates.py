@@ -53,7 +53,10 @@ def learn(shape: StreamShape, event: Event, text: str, place: Place, *, drop_rep
     if not at or not _PLAIN.fullmatch(text):
         return None
     before, after = event.data[:at], event.data[at + len(text) :]
-    body = orjson.loads(before + _MARK + after)
+    try:
+        body = orjson.loads(before + _MARK + after)
+    except orjson.JSONDecodeError:  # it stood between two strings: a comma or a colon does, too
+        return None
     reading = read(body, shape.fields, indexed=True)
     found = [found for _, _, found in reading.texts if found.value]
     if reading.opaque or shape.ended(body) or [each.value for each in found] != [_MARK]:

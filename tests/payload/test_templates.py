@@ -31,6 +31,8 @@ WORDS = (
     "\U0001f600",
     "",
     "c1",
+    ", ",
+    ": ",
 )
 
 
@@ -162,12 +164,14 @@ def test_a_template_reads_what_is_spelt_alike_and_nothing_else() -> None:
         (event("content"), "content"),
         (event("c1"), "c1"),
         (event('a"b'), 'a"b'),
+        (event(", "), ", "),
+        (event(": "), ": "),
         (event("x", error={"message": "y"}), "x"),
         (Event(said([{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}])), "x"),
     ],
 )
 def test_what_may_mean_something_else_teaches_nothing(of: Event, text: str) -> None:
-    """A word that stands elsewhere too, one that is not plain, an event with more to say, or the last one."""
+    """A word or a mark that stands elsewhere too, one that is not plain, an event with more to say, or the last one."""
     assert lesson(of, text) is None
 
 
