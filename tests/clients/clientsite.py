@@ -6,7 +6,6 @@ without being listed, and a fake is proven by the client's own library before th
 """
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -14,25 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from fake import KEY
+from gateways import HEAD, LISTENING, NO_BANANAS, PERSONAL_DATA
 from models import MODELS, Model
 from speech import is_clean, masked
 
 from hoopguard.demo.issuer import DemoIssuer
 from hoopguard.demo.stack import GatewayProcess
-
-_LISTENING: Final = re.compile(r"reverse proxy.* listening at (?:\S+:)?(\d+)\.")
-
-_HEAD: Final = """
-version = 1
-[gateway]
-state = "state"
-certs = "certs"
-[[issuer]]
-name = "demo"
-url = "{issuer}"
-audience = "hoopguard"
-claims = {{ subject = "email", groups = "groups", session = "sid" }}
-"""
 
 _CONNECTION: Final = """
 [[connection]]
@@ -43,12 +29,7 @@ credential = {{ value = "Bearer {key}" }}
 allow = [{{ groups = ["ml"] }}]
 """
 
-_RULES: Final = """
-[[guardrail]]
-name = "no-bananas"
-words = ["banana"]
-action = "block"
-message = "Bananas must not be discussed."
+_OWN_RULES: Final = """
 [[guardrail]]
 name = "no-fruit"
 on = "response"
@@ -60,12 +41,8 @@ name = "recordings"
 unreadable = ["audio"]
 connections = ["audio"]
 action = "flag"
-[[mask]]
-name = "personal-data"
-entities = ["EMAIL_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER"]
-[record]
-durability = "flush"
 """
+_RULES: Final = NO_BANANAS + _OWN_RULES + PERSONAL_DATA
 
 T = TypeVar("T")
 
@@ -102,12 +79,12 @@ class ClientSite:
 
     @property
     def url(self) -> str:
-        found = _LISTENING.search(self.gateway.text())
+        found = LISTENING.search(self.gateway.text())
         assert found, self.gateway.text()
-        return f"http://127.0.0.1:{found[1]}"
+        return f"http://127.0.0.1:{found[2]}"
 
     def _policy(self) -> str:
-        text = _HEAD.format(issuer=self.issuer.url)
+        text = HEAD.format(issuer=self.issuer.url)
         for name, model in self.models.items():
             text += _CONNECTION.format(name=name, url=model.url, api=model.api, key=KEY)
         return text + _RULES

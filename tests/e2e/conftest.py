@@ -14,11 +14,8 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Site(tmp_path_factory.mktemp("site"), modes=["", f"regular@{free_port()}"]) as site:
         site.write_policy()
         assert site.hoopguard("certs", "init").returncode == 0
-        site.start()
-        yield site
-        site.stop()
-        site.assert_books_balance()
-        site.verify()
+        with site.balanced():
+            yield site
 
 
 @pytest.fixture
@@ -30,12 +27,8 @@ def site(_site: Site) -> Site:
 
 @pytest.fixture(scope="session")
 def _scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedSite]:
-    with ScriptedSite(tmp_path_factory.mktemp("scripted")) as site:
-        site.start()
+    with ScriptedSite(tmp_path_factory.mktemp("scripted")) as site, site.balanced():
         yield site
-        site.stop()
-        site.assert_books_balance()
-        site.verify()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from gateways import HEAD, LISTENING, NO_BANANAS, PERSONAL_DATA
 from openai import DefaultHttpxClient, OpenAI
 
 from hoopguard.demo.connection import Request
@@ -35,22 +36,7 @@ CHAT: Final = "/v1/chat/completions"
 DEADLINE_S: Final = 30.0
 """How long anything may take before a test gives up; never what it should take."""
 
-_LISTENING: Final = re.compile(r"(reverse|HTTP\(S\)) proxy.* listening at (?:\S+:)?(\d+)\.")
 _BIN: Final = Path(sys.executable).parent
-
-HEAD: Final = """
-version = 1
-[gateway]
-state = "state"
-certs = "certs"
-max_body_bytes = "2MB"
-[[issuer]]
-name = "demo"
-url = "{issuer}"
-audience = "hoopguard"
-leeway = "1s"
-claims = {{ subject = "email", groups = "groups", session = "sid" }}
-"""
 
 _LLAMA: Final = """
 [[connection]]
@@ -66,12 +52,7 @@ allow = [
 ]
 """
 
-RULES: Final = r"""
-[[guardrail]]
-name = "no-bananas"
-words = ["banana"]
-action = "block"
-message = "Bananas must not be discussed."
+_OWN_RULES: Final = r"""
 [[guardrail]]
 name = "private-keys"
 patterns = ['-----BEGIN (\w+ )?PRIVATE KEY-----']
@@ -99,12 +80,9 @@ name = "owners"
 reviewers = ["owners"]
 hold = "{hold}"
 expires = "{expires}"
-[[mask]]
-name = "personal-data"
-entities = ["EMAIL_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER"]
-[record]
-durability = "flush"
 """
+
+RULES: Final = NO_BANANAS + _OWN_RULES + PERSONAL_DATA
 
 
 class Site:
@@ -191,8 +169,8 @@ class Site:
         return self
 
     def find_ports(self, seen: int = 0) -> None:
-        wait_for(lambda: len(_LISTENING.findall(self.log[seen:])) >= max(1, len(self.modes)), "it listens")
-        for kind, port in _LISTENING.findall(self.log[seen:]):
+        wait_for(lambda: len(LISTENING.findall(self.log[seen:])) >= max(1, len(self.modes)), "it listens")
+        for kind, port in LISTENING.findall(self.log[seen:]):
             if kind == "reverse":
                 self.port = int(port)
             else:
@@ -201,6 +179,14 @@ class Site:
     def stop(self) -> None:
         if self.gateway is not None:
             self.gateway.stop()
+
+    @contextlib.contextmanager
+    def balanced(self) -> Iterator[Self]:
+        """Run the gateway for several tests; whatever they did to it, its books have to balance at the end."""
+        yield self.start()
+        self.stop()
+        self.assert_books_balance()
+        self.verify()
 
     def close(self) -> None:
         self.stop()

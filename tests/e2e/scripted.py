@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from harness import HEAD, Site
+from gateways import HEAD
+from harness import Site
 from oddities import EMAIL
 
 from hoopguard.demo.connection import Reply, Request, chunks_of

@@ -33,11 +33,8 @@ class Asking(threading.Thread):
 def _held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Site(tmp_path_factory.mktemp("held")) as site:
         site.write_policy()
-        site.start()
-        yield site
-        site.stop()
-        site.assert_books_balance()
-        site.verify()
+        with site.balanced():
+            yield site
 
 
 @pytest.fixture

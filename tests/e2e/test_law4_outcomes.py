@@ -30,11 +30,8 @@ from harness import (
 def _rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Site(tmp_path_factory.mktemp("rough")) as site:
         site.write_policy(answer_timeout="2s")
-        site.start()
-        yield site
-        site.stop()
-        site.assert_books_balance()
-        site.verify()
+        with site.balanced():
+            yield site
 
 
 @pytest.fixture

@@ -458,3 +458,17 @@ def test_credentials_reach_nobody(site: RealtimeSite) -> None:
     site.outcome(caller.exchange)
     site.assert_nothing_has(token)
     site.assert_nothing_has(MODEL_KEY)
+
+
+def test_a_caller_cannot_keep_their_words_out_of_the_record(site: RealtimeSite) -> None:
+    """An id that looks like speech makes none of a message; it counts and is kept like any other."""
+    content = [{"type": "input_text", "text": "what nobody is to read later"}]
+    item = {"type": "message", "role": "user", "content": content}
+    with site.talk() as caller:
+        caller.send("conversation.item.create", event_id="audio", item=item)
+        caller.hear()
+    flow = site.recorded(caller.exchange)
+    assert flow.websocket is not None
+    said = [json.loads(message.content) for message in flow.websocket.messages if message.from_client]
+    assert [event["item"]["content"] for event in said] == [content]
+    assert flow.metadata["hoopguard"]["unrecorded_audio"]["request"] == 0
