@@ -57,7 +57,7 @@ class Identity:
 
     def __init__(self, policy: PolicyHolder) -> None:
         self._policy = policy
-        self._verifier = TokenVerifier(policy.current.policy.issuers)
+        self._verifier = TokenVerifier(policy.current.policy.issuers, policy.current.policy.claims_asked)
         self._verifier_of = policy.current.digest
         self._seals = SessionSeals()
         self._tunnels: dict[str, tuple[str, str]] = {}
@@ -154,7 +154,7 @@ class Identity:
 
     async def _authenticate(self, loaded: LoadedPolicy, token: str | None, missing: int) -> Principal:
         if loaded.digest != self._verifier_of:
-            self._verifier = self._verifier.renewed(loaded.policy.issuers)
+            self._verifier = self._verifier.renewed(loaded.policy.issuers, loaded.policy.claims_asked)
             self._verifier_of = loaded.digest
         if token is None:
             raise Refused(missing, "hoopguard_no_credential", f"A token is required. {_HOW_TO}")

@@ -4,16 +4,18 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hoopguard.identity.claims import unmet
 from hoopguard.identity.principal import Principal
 from hoopguard.policy.model import Allow, Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether something is allowed, and if not, a reason that can be shown to the caller."""
+    """Whether something is allowed, by which line counted from 1, and if not, a reason for the caller to see."""
 
     allowed: bool
     reason: str = ""
+    line: int | None = None
 
 
 def permit(connection: Connection, principal: Principal, route: str, model: str | None) -> Permission:
@@ -22,18 +24,34 @@ def permit(connection: Connection, principal: Principal, route: str, model: str 
     ``model`` is ``None`` for a route that names none, such as the list of models; a line that
     allows the route is then enough.
     """
-    mine = [line for line in connection.allow if _concerns(line, principal)]
-    if not mine:
-        return Permission(False, f"{principal.subject} may not use the connection {connection.name!r}.")
-    on_route = [line for line in mine if _any(line.routes, route)]
-    if not on_route:
-        return Permission(False, f"{principal.subject} may not use the route {route!r} of {connection.name!r}.")
-    if model is None or any(_any(line.models, model) for line in on_route):
-        return Permission(True)
-    return Permission(False, f"{principal.subject} may not use the model asked for of {connection.name!r}.")
+    lacking = [lacks(line, principal, route, model) for line in connection.allow]
+    if None in lacking:
+        return Permission(True, line=lacking.index(None) + 1)
+    who, where = principal.subject, connection.name
+    if "models" in lacking:
+        return Permission(False, f"{who} may not use the model asked for of {where!r}.")
+    if "routes" in lacking:
+        return Permission(False, f"{who} may not use the route {route!r} of {where!r}.")
+    return Permission(False, f"{who} may not use the connection {where!r}.")
 
 
-def _concerns(line: Allow, principal: Principal) -> bool:
+def lacks(line: Allow, principal: Principal, route: str, model: str | None) -> str | None:
+    """Return the key of an ``allow`` line for which it does not allow something; ``None`` if it does."""
+    if line.issuers and principal.issuer not in line.issuers:
+        return "issuers"
+    if not _names(line, principal):
+        return "groups" if line.groups else "subjects"
+    claim = unmet(principal.proven, line.require)
+    if claim is not None:
+        return f"require.{claim}"
+    if not _any(line.routes, route):
+        return "routes"
+    return None if model is None or _any(line.models, model) else "models"
+
+
+def _names(line: Allow, principal: Principal) -> bool:
+    if not line.groups and not line.subjects:
+        return True
     return "*" in line.groups or not principal.groups.isdisjoint(line.groups) or _any(line.subjects, principal.subject)
 
 

@@ -1,5 +1,6 @@
 """Who asks: a person or a service, vouched for by an issuer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ class Principal:
     ``subject`` is unique within ``issuer`` only; ``id`` is unique among all.
     ``session`` groups a caller's exchanges into one recorded session.
     ``expires`` is the Unix time at which the credential stops being good.
+    ``proven`` is what the credential says of the claims that ``allow`` lines require; it is not recorded.
     """
 
     subject: str
@@ -20,6 +22,7 @@ class Principal:
     session: str
     expires: float
     claims: dict[str, str] = field(default_factory=dict)
+    proven: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -5,22 +5,21 @@ issuer is chosen by exact match before any key is touched, and the algorithm by 
 list, never by the token.
 """
 
-import fnmatch
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
 
+from hoopguard.identity.claims import only_text_of, said_of, texts_of, unmet
 from hoopguard.identity.keys import KeySource, KeysUnavailable
 from hoopguard.identity.principal import Principal
 from hoopguard.policy.model import Issuer
 
 MAX_TOKEN_CHARS: Final = 16_384
 _REMEMBERED: Final = 10_000
-_MAX_CLAIM_CHARS: Final = 512
 _LAST_TIME: Final = 253_402_300_799.0
 """The end of the year 9999: the last time that a calendar can say."""
 _REQUIRED: Final = ("exp", "iat", "iss", "aud")
@@ -37,19 +36,25 @@ class IssuerUnavailable(Exception):
 
 
 class TokenVerifier:
-    """Verifies tokens of the policy's issuers, and remembers those it has seen, by hash."""
+    """Verifies tokens of the policy's issuers, and remembers those it has seen, by hash.
 
-    def __init__(self, issuers: Iterable[Issuer], known: Iterable[KeySource] = ()) -> None:
+    ``asked`` are the claims that principals have to bring for the policy's ``allow`` lines.
+    """
+
+    def __init__(
+        self, issuers: Iterable[Issuer], asked: Set[str] = frozenset(), known: Iterable[KeySource] = ()
+    ) -> None:
         sources = [*known]
+        self._asked = asked
         self._sources = {
             issuer.url: next((source for source in sources if source.issuer == issuer), None) or KeySource(issuer)
             for issuer in issuers
         }
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
 
-    def renewed(self, issuers: Iterable[Issuer]) -> "TokenVerifier":
+    def renewed(self, issuers: Iterable[Issuer], asked: Set[str] = frozenset()) -> "TokenVerifier":
         """Return a verifier for a new policy; keys of issuers that did not change are kept."""
-        return TokenVerifier(issuers, self._sources.values())
+        return TokenVerifier(issuers, asked, self._sources.values())
 
     async def verify(self, token: str, now: float) -> Principal:
         """Return the principal that ``token`` proves.
@@ -88,7 +93,7 @@ class TokenVerifier:
             raise TokenRejected(f"the token is signed with a key that issuer {issuer.name} does not publish")
         claims = _decode(token, key, issuer)
         _check_times(claims, now, issuer.leeway_s)
-        return _Seen(_principal(issuer, claims), source, kid, key)
+        return _Seen(_principal(issuer, claims, self._asked), source, kid, key)
 
     def _read_unverified(self, token: str) -> tuple[dict[str, Any], KeySource]:
         if not token or len(token) > MAX_TOKEN_CHARS or token.count(".") != 2:
@@ -150,11 +155,9 @@ def _decode(token: str, key: jwt.PyJWK, issuer: Issuer) -> dict[str, Any]:
         raise TokenRejected(f"the token lacks the claim {error.claim!r}") from error
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise TokenRejected("the token's signature or claims are not good") from error
-    for name, pattern in issuer.require.items():
-        value = _claim(claims, name)
-        values = [str(value).lower()] if isinstance(value, bool) else _texts(value)
-        if not any(fnmatch.fnmatchcase(each, pattern) for each in values):
-            raise TokenRejected(f"the token's claim {name!r} is not what the policy requires")
+    name = unmet({name: said_of(claims, name) for name in issuer.require}, issuer.require)
+    if name is not None:
+        raise TokenRejected(f"the token's claim {name!r} is not what the policy requires")
     return claims
 
 
@@ -174,36 +177,19 @@ def _check_times(claims: dict[str, Any], now: float, leeway_s: float) -> None:
         raise TokenRejected("the token is not good yet; check the clocks")
 
 
-def _principal(issuer: Issuer, claims: dict[str, Any]) -> Principal:
-    named = _claim(claims, issuer.claims.subject)
-    subjects = _texts(named) if not isinstance(named, list) or len(named) == 1 else []
-    if not subjects or not subjects[0].strip() or not subjects[0].isprintable():
+def _principal(issuer: Issuer, claims: dict[str, Any], asked: Set[str]) -> Principal:
+    subject = only_text_of(claims, issuer.claims.subject)
+    if not subject:
         raise TokenRejected(f"the token's claim {issuer.claims.subject!r} does not name one subject")
-    sessions = _texts(_claim(claims, issuer.claims.session)) if issuer.claims.session else []
-    groups = _texts(_claim(claims, issuer.claims.groups)) if issuer.claims.groups else []
+    sessions = texts_of(claims, issuer.claims.session) if issuer.claims.session else ()
+    groups = texts_of(claims, issuer.claims.groups) if issuer.claims.groups else ()
     return Principal(
-        subject=subjects[0],
+        subject=subject,
         issuer=issuer.name,
         kind=issuer.kind,
         groups=frozenset((*groups, *issuer.groups)),
         session=sessions[0] if sessions else "",
         expires=float(claims["exp"]),
-        claims={name: ", ".join(_texts(_claim(claims, name))) for name in issuer.claims.keep},
+        claims={name: ", ".join(texts_of(claims, name)) for name in issuer.claims.keep},
+        proven={name: said for name in asked if (said := said_of(claims, name))},
     )
-
-
-def _claim(claims: dict[str, Any], path: str) -> Any:
-    """Return a claim by name, or by a dotted path into nested ones; the name as it stands wins."""
-    if path in claims:
-        return claims[path]
-    node: Any = claims
-    for part in path.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return node
-
-
-def _texts(value: Any) -> list[str]:
-    """Return a claim's values as texts; anything that is not a text or number has none."""
-    values = value if isinstance(value, list) else [value]
-    texts = [str(entry) for entry in values if isinstance(entry, str | int) and not isinstance(entry, bool)]
-    return [text for text in texts if len(text) <= _MAX_CLAIM_CHARS]

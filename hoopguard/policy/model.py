@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from hoopguard.policy.claims import ClaimName, RequiredClaims
 from hoopguard.policy.masking import Mask as Mask
 from hoopguard.policy.masking import Recogniser as Recogniser
 from hoopguard.policy.nlp import Masking
@@ -47,10 +48,10 @@ class Gateway(Table):
 class Claims(Table):
     """``[[issuer]] claims``: which claim of a token says what; dots lead into nested claims."""
 
-    subject: str = "sub"
-    groups: str | None = None
-    session: str | None = None
-    keep: Words = ()
+    subject: ClaimName = "sub"
+    groups: ClaimName | None = None
+    session: ClaimName | None = None
+    keep: tuple[ClaimName, ...] = ()
 
 
 class Issuer(Table):
@@ -62,7 +63,7 @@ class Issuer(Table):
     algorithms: tuple[AsymmetricAlgorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     kind: Literal["person", "service"] = "person"
     claims: Claims = Claims()
-    require: dict[str, str] = Field(default={})
+    require: RequiredClaims = Field(default={})
     groups: Words = ()
     leeway_s: Annotated[DurationS, Field(alias="leeway", le=300)] = 30.0
     jwks_url: str | None = None
@@ -96,17 +97,19 @@ class Credential(Table):
 
 
 class Allow(Table):
-    """One line of a connection's ``allow``: who may use which models and routes."""
+    """One line of a connection's ``allow``: who, vouched for by whom and with which claims, may use what."""
 
     groups: Words = ()
     subjects: Subjects = ()
+    issuers: Words = ()
+    require: RequiredClaims = Field(default={})
     models: SomeWords = ("*",)
     routes: SomeWords = ("*",)
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
-        if not self.groups and not self.subjects:
-            raise ValueError('expected groups or subjects; groups = ["*"] lets every known caller in')
+        if not (self.groups or self.subjects or self.issuers or self.require):
+            raise ValueError('expected groups or subjects, issuers or require; groups = ["*"] is every known caller')
         for group in self.groups:
             if "*" in group and group != "*":
                 raise ValueError(f'expected whole names of groups, or "*" for every known caller, not {group!r}')
@@ -255,6 +258,12 @@ class Policy(Table):
     masks: tuple[Mask, ...] = Field(alias="mask", default=())
     record: Record = Record()
 
+    @property
+    def claims_asked(self) -> frozenset[str]:
+        """Return the claims that ``allow`` lines require, whoever's token they stand in."""
+        lines = (line for connection in self.connections for line in connection.allow)
+        return frozenset(name for line in lines for name in line.require)
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         for table in ("issuer", "connection", "guardrail", "approval", "recogniser", "mask"):
@@ -276,6 +285,10 @@ class Policy(Table):
     def _references_exist(self) -> Self:
         connections = {connection.name for connection in self.connections}
         approvals = {approval.name for approval in self.approvals}
+        issuers = {issuer.name for issuer in self.issuers}
+        for connection in self.connections:
+            for name in (name for line in connection.allow for name in line.issuers if name not in issuers):
+                raise ValueError(f"connection {connection.name!r} allows the issuer {name!r}, which does not exist")
         rules: tuple[Guardrail | Mask, ...] = (*self.guardrails, *self.masks)
         for rule in rules:
             for name in rule.connections:
