@@ -8,6 +8,7 @@ What is plainly no secret (a run of ``x``, a template's variable) is dropped.
 import binascii
 import json
 import math
+import zlib
 from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable
@@ -70,6 +71,12 @@ def _plausible(text: str) -> bool | None:
 def _checked(text: str) -> bool | None:
     """Be certain of a token that carries its own checksum."""
     return True if crc_base62(text) else _plausible(text)
+
+
+def _is_account_key(text: str) -> bool | None:
+    """Be certain of a key of ``hoopguard accounts``, which ends in the CRC-32 of all before."""
+    body, _, checksum = text.rpartition("_")
+    return True if f"{zlib.crc32(body.encode()):08x}" == checksum else None
 
 
 def _is_jwt(text: str) -> bool:
@@ -152,6 +159,7 @@ SECRETS: Final[dict[str, tuple[tuple[str, ...], Validate, float]]] = {
         _checked,
         0.6,
     ),
+    "HOOPGUARD_KEY": ((_token(r"hgsa_[a-z2-7]{12}_[A-Za-z0-9_-]{43}_[0-9a-f]{8}"),), _is_account_key, 0.6),
     "JWT": ((_JWT,), _is_jwt, 0.8),
     "NPM_TOKEN": ((_token(r"npm_[A-Za-z0-9]{36}"),), _checked, 0.6),
     "PRIVATE_KEY": ((_PRIVATE_KEY, r"AGE-SECRET-KEY-1[A-Z0-9]{58}"), _any, 0.9),

@@ -28,6 +28,7 @@ _SECRETS: Final = (
     "GITHUB_TOKEN",
     "GITLAB_TOKEN",
     "GOOGLE_KEY",
+    "HOOPGUARD_KEY",
     "HUGGINGFACE_TOKEN",
     "JWT",
     "NPM_TOKEN",

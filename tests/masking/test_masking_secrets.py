@@ -1,6 +1,7 @@
 """Secrets are found by their shape, in streams too; what only resembles one is left."""
 
 import json
+import zlib
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -23,6 +24,8 @@ def part(value: Any) -> str:
 
 
 CHECKED = "ghp_" + "0000000000aB3dE6gH9jK2mN5pQ8sT2GoBap"
+ACCOUNT_KEY = "hgsa_" + "k3v5x2m7qdab_AbC-defGhijKlmnopQr_tuvwxyz0123456789aBcDef_"
+ACCOUNT_KEY += f"{zlib.crc32(ACCOUNT_KEY[:-1].encode()):08x}"
 JWT = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part({'sub': 'ann'})}.c2lnbmF0dXJl"
 BODY = "MIIEpAIBAAKCAQEA7bq1\nabcdefghijklmnopqrst0123+/\nabcd==\n"
 # Each is put together here, so that nobody's scanner takes this file for a leak.
@@ -39,6 +42,7 @@ SAMPLES = {
     "GITHUB_TOKEN": ["ghs_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6", "github_pat_" + "11ABCDEFG0" * 7],
     "GITLAB_TOKEN": ["glpat-" + "abcdefghij1234567890"],
     "GOOGLE_KEY": ["AIza" + "SyD-1234567890abcdefghijklmnopqrstu"],
+    "HOOPGUARD_KEY": [ACCOUNT_KEY],
     "HUGGINGFACE_TOKEN": ["hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH"],
     "JWT": [JWT, f"{part({'alg': 'RSA-OAEP', 'enc': 'A256GCM'})}..aXY.Y3Q.dGFn"],
     "NPM_TOKEN": ["npm_" + "abcdefghijklmnopqrstuvwxyz0123456789"],
@@ -126,6 +130,12 @@ def test_a_token_with_a_right_checksum_is_certain_and_one_with_a_wrong_one_is_hi
     assert not crc_base62(wrong)
     assert (SURE.mask(CHECKED).text, SURE.mask(wrong).text) == ("<GITHUB_TOKEN>", wrong)
     assert (RULES.mask(CHECKED).text, RULES.mask(wrong).text) == ("<GITHUB_TOKEN>", "<GITHUB_TOKEN>")
+
+
+def test_a_key_of_an_account_is_certain_by_its_checksum_and_a_mistyped_one_is_hidden_still() -> None:
+    wrong = ACCOUNT_KEY.replace("AbC", "AbD")
+    assert (SURE.mask(ACCOUNT_KEY).text, SURE.mask(wrong).text) == ("<HOOPGUARD_KEY>", wrong)
+    assert RULES.mask(wrong).text == "<HOOPGUARD_KEY>"
 
 
 def test_a_private_key_that_was_cut_off_is_hidden() -> None:
