@@ -105,6 +105,12 @@ class Chain:
             await self._walk(flow, "responseheaders", self._stations[::-1])
         self._relay(flow, exchange)
 
+    async def stream_piece(self, flow: http.HTTPFlow) -> None:
+        """Have a long piece of a streamed answer inspected, while others go on."""
+        relay = self._begun(flow).relay
+        if relay is not None:
+            await relay.inspect()
+
     async def response(self, flow: http.HTTPFlow) -> None:
         """Walk a whole answer through the stations, or settle a stream that has ended."""
         exchange = self._begun(flow)

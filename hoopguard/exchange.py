@@ -52,6 +52,22 @@ class Relay(Protocol):
 
     over: bool
 
+    def is_long(self, chunk: bytes) -> bool:
+        """Tell whether others would have to wait while a chunk is inspected."""
+        ...
+
+    def wait(self, chunk: bytes) -> None:
+        """Take a chunk that is to be inspected while others go on."""
+        ...
+
+    async def inspect(self) -> None:
+        """Inspect the chunk that waits."""
+        ...
+
+    def take(self) -> list[bytes]:
+        """Return what the caller may have of the chunk that was inspected."""
+        ...
+
     def cut(self, reason: str) -> bytes:
         """End the stream after the model broke it off; return the last bytes for the caller."""
         ...

@@ -1,10 +1,15 @@
 """A streamed answer on its way from the model to the caller."""
 
+import asyncio
 import logging
+from typing import Final
 
 from hoopguard.exchange import Exchange
 from hoopguard.messages import unquoted
 from hoopguard.payload.streaming import AnswerStream
+
+_LONG: Final = 8_192
+"""Bytes, of which even hostile ones are inspected before anybody notices."""
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +25,8 @@ class Relay:
         self._exchange = exchange
         self._stream = stream
         self._size = 0
+        self._waits = b""
+        self._inspected: list[bytes] | None = None
         self._limit: int = exchange.policy.policy.gateway.max_body_bytes
 
     @classmethod
@@ -42,6 +49,23 @@ class Relay:
         if self._size + len(out) > self._limit:
             out = self._fail("The answer is longer than max_body_bytes allows; the stream ends here.")
         return self._kept(out)
+
+    def is_long(self, chunk: bytes) -> bool:
+        """Tell whether others would have to wait while a chunk, and what it completes, is inspected."""
+        return not self.over and len(chunk) + self._stream.waiting > _LONG
+
+    def wait(self, chunk: bytes) -> None:
+        """Take a chunk that is to be inspected while others go on."""
+        self._waits, self._inspected = chunk, None
+
+    async def inspect(self) -> None:
+        """Inspect the chunk that waits, in a thread."""
+        self._inspected = await asyncio.to_thread(self, self._waits)
+
+    def take(self) -> list[bytes]:
+        """Return what the caller may have of the chunk that was inspected; if it was not, the stream ends."""
+        inspected, self._waits, self._inspected = self._inspected, b"", None
+        return inspected if inspected is not None else [self.cut("the answer could not be inspected")]
 
     def cut(self, reason: str) -> bytes:
         """End the stream after the model broke it off; return the last bytes for the caller."""

@@ -10,6 +10,7 @@ Written against mitmproxy 12.2 (``mitmproxy/proxy/layers/http``); ``tests/e2e`` 
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from mitmproxy import http
@@ -33,7 +34,7 @@ from mitmproxy.websocket import WebSocketData
 
 from hoopguard.chain import Chain
 from hoopguard.conversation_layer import ConversationLayer
-from hoopguard.exchange import Exchange, Refused
+from hoopguard.exchange import Exchange, Refused, Relay
 from hoopguard.payload.errors import error_body, error_headers
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,13 @@ _WATCH_EVERY_S: Final = 2.0
 _TOO_LATE: Final = "it did not answer in time"
 
 Commands = layer.CommandGenerator[None]
+
+
+@dataclass
+class StreamPieceHook(commands.StartHook):
+    """A long piece of a streamed answer waits to be inspected; nothing else of this exchange goes on until it is."""
+
+    flow: http.HTTPFlow
 
 
 def guard(http_layer: HttpLayer, chain: Chain) -> None:
@@ -178,12 +186,25 @@ class GuardedStream(HttpStream):
     def state_stream_response_body(self, event: HttpEvent) -> Commands:
         """Pass a streamed answer on; where the relay ends it, end it properly."""
         self.heard_at = time.monotonic()
-        yield from super().state_stream_response_body(event)
         exchange = self._exchange()
         relay = exchange.relay if exchange is not None else None
+        chunk = event.data if isinstance(event, ResponseData) else b""
+        aside = relay is not None and relay.is_long(chunk)
+        if relay is not None and aside:
+            yield from self._relay_aside(relay, chunk)
+        if not aside or not isinstance(event, ResponseData):
+            yield from super().state_stream_response_body(event)
         if isinstance(event, ResponseData) and not self.over and relay is not None and relay.over:
             yield from self._stop_model("the stream is over")
             yield from self._send(already_streamed=True)
+
+    def _relay_aside(self, relay: Relay, chunk: bytes) -> Commands:
+        """Have a long piece of an answer inspected, while others go on."""
+        relay.wait(chunk)
+        yield StreamPieceHook(self.flow)
+        self.heard_at = time.monotonic()
+        for part in relay.take():
+            yield SendHttp(ResponseData(self.stream_id, part), self.context.client)
 
     def send_response(self, already_streamed: bool = False) -> Commands:
         """Answer the caller; a conversation that they did not wait for has an outcome, too."""

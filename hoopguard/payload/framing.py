@@ -43,6 +43,11 @@ class StreamParser(ABC):
         self._line: list[str] = []
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """Return how many characters of an event there are that is not complete."""
+        return self._waiting
+
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that ``chunk`` completes.
 

@@ -22,6 +22,11 @@ EVERYTHING: Final = frozenset({"everything"})
 class Parser(Protocol):
     """Bytes in, as the network cuts them; whole events out."""
 
+    @property
+    def waiting(self) -> int:
+        """Return how many characters of an event there are that is not complete."""
+        ...
+
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that the bytes complete."""
         ...

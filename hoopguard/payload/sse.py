@@ -23,6 +23,11 @@ class EventParser(StreamParser):
         self._fields: dict[str, str] = {}
         self._size = 0
 
+    @property
+    def waiting(self) -> int:
+        """Return how many characters of an event there are that is not complete."""
+        return self._size + self._waiting
+
     def _take(self, text: str) -> list[Event]:
         events = []
         for line in self._complete_lines(text):
@@ -30,7 +35,7 @@ class EventParser(StreamParser):
                 self._field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
-        self._bound(self._size + self._waiting, "an event")
+        self._bound(self.waiting, "an event")
         return events
 
     def _complete_lines(self, text: str) -> list[str]:

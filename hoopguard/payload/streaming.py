@@ -116,6 +116,11 @@ class AnswerStream:
         self._parser = self.shape.parser()
         self._checks = [stage for stage in self.stages if isinstance(stage, NameCheck)]
 
+    @property
+    def waiting(self) -> int:
+        """Return how many characters of an event there are that is not complete."""
+        return self._parser.waiting
+
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they come; return what the caller may have now.
 

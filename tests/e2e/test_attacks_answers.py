@@ -1,5 +1,6 @@
 """What a server once got past the inspection of answers, or into the record, held at a real gateway."""
 
+import json
 from typing import Any
 
 import pytest
@@ -80,3 +81,31 @@ def test_an_event_of_many_values_ends_the_stream(scripted: ScriptedSite, marks: 
     ended = scripted.post("/openai/v1/chat/completions", {**ASKED, "stream": True})
     assert events_of(ended.text)[-1]["error"]["code"] == "hoopguard_stream_failed"
     assert "never" not in ended.text
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_long_event_is_masked_to_its_end(scripted: ScriptedSite, ended: bool) -> None:
+    """It is inspected aside, also where the model closes the stream in the middle of it."""
+    said = " ".join(f"The {number}th word to anybody but {EMAIL} is nothing." for number in range(3_000))
+    delta = {"choices": [{"index": 0, "delta": {"content": said}, "finish_reason": None}]}
+    stream = b"data: " + json.dumps(delta).encode() + (b"\n\ndata: [DONE]\n\n" if ended else b"")
+    scripted.server.answer_with(stream[:7_000], stream[7_000:], b"", media="text/event-stream")
+    answer = scripted.post("/openai/v1/chat/completions", {**ASKED, "stream": True})
+    text = "".join(event["choices"][0]["delta"]["content"] for event in events_of(answer.text))
+    assert text.endswith(" is nothing.")
+    assert (text.count(EMAIL), text.count("The 2999th word")) == (0, 1)
+    scripted.wait_until_settled()
+    assert scripted.outcome(answer.headers["hoopguard-exchange"])["outcome"] == "allowed"
+    scripted.assert_kept_nothing_of()
+
+
+def test_a_long_event_that_takes_too_long_ends_the_stream(scripted: ScriptedSite) -> None:
+    """Nothing of it is let out, and there is one outcome."""
+    delta = {"choices": [{"index": 0, "delta": {"content": "4111 1111 1111 1112 " * 30_000}, "finish_reason": None}]}
+    scripted.server.stream([delta, delta, delta])
+    answer = scripted.post("/openai/v1/chat/completions", {**ASKED, "stream": True})
+    assert answer.status_code == 200
+    assert "hoopguard_stream_failed" in answer.text
+    assert "4111" not in answer.text
+    scripted.wait_until_settled()
+    assert scripted.outcome(answer.headers["hoopguard-exchange"])["outcome"] == "failed"
