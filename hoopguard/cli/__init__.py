@@ -1,4 +1,4 @@
-"""``hoopguard``: check a policy, keep the CA, decide approvals, read sessions, verify the record."""
+"""``hoopguard``: check a policy, keep CA and accounts, decide approvals, read sessions, verify the record."""
 
 import importlib
 import sys
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_COMMANDS = ("check", "certs", "approvals", "sessions", "audit", "reveal")
+_COMMANDS = ("check", "certs", "accounts", "approvals", "sessions", "audit", "reveal")
 
 
 def _show_version(asked: bool) -> None:

@@ -11,6 +11,8 @@ from mitmproxy import connection, http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from hoopguard.exchange import Exchange, Refused
+from hoopguard.identity.account_keys import KEY_PREFIX
+from hoopguard.identity.account_verifier import AccountVerifier
 from hoopguard.identity.credentials import CREDENTIAL_HEADERS, find_credential
 from hoopguard.identity.opening import OPENING_HEADERS, read_opening, token_of
 from hoopguard.identity.permissions import permit
@@ -25,6 +27,7 @@ from hoopguard.payload.fields import read_aside
 from hoopguard.payload.formats import Format
 from hoopguard.payload.tables import LABEL, Fields
 from hoopguard.policy import LoadedPolicy, PolicyHolder
+from hoopguard.store import StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ class Identity:
         self._policy = policy
         self._verifier = TokenVerifier(policy.current.policy.issuers, policy.current.policy.claims_asked)
         self._verifier_of = policy.current.digest
+        self._accounts = AccountVerifier(policy.current.state)
         self._seals = SessionSeals()
         self._tunnels: dict[str, tuple[str, str]] = {}
         self._speaking: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
@@ -149,8 +153,9 @@ class Identity:
             headers[session] = self._seals.sealed(exchange.connection.name, exchange.principal.id, headers[session])
 
     async def done(self) -> None:
-        """Close the connections to the providers."""
+        """Close the connections to the providers and to the accounts."""
         await self._verifier.aclose()
+        await self._accounts.aclose()
 
     async def _authenticate(self, loaded: LoadedPolicy, token: str | None, missing: int) -> Principal:
         if loaded.digest != self._verifier_of:
@@ -158,6 +163,8 @@ class Identity:
             self._verifier_of = loaded.digest
         if token is None:
             raise Refused(missing, "hoopguard_no_credential", f"A token is required. {_HOW_TO}")
+        if token.startswith(KEY_PREFIX):
+            return await self._authenticate_account(loaded, token, missing)
         try:
             return await self._verifier.verify(token, time.time())
         except TokenRejected as error:
@@ -166,6 +173,18 @@ class Identity:
             _log.warning("a token was refused: %s", error)
             message = "The token's issuer cannot be reached just now, so it cannot be verified; try again soon."
             raise Refused(503, "hoopguard_issuer_unavailable", message, "failed") from error
+
+    async def _authenticate_account(self, loaded: LoadedPolicy, key: str, missing: int) -> Principal:
+        """Return the service account whose key this is; whoever's is not good learns nothing more."""
+        try:
+            principal = await self._accounts.verify(key, time.time()) if loaded.policy.accounts.enabled else None
+        except StoreError as error:
+            _log.error("a key was refused: the accounts cannot be looked up: %s", error)
+            message = "Service accounts cannot be looked up just now; nothing was sent to the model."
+            raise Refused(503, "hoopguard_store_unavailable", message, "failed") from error
+        if principal is None:
+            raise Refused(missing, "hoopguard_bad_token", "The key was not accepted.")
+        return principal
 
 
 def _may_pass(field: tuple[bytes, bytes], own: Mapping[str, re.Pattern[str]]) -> bool:

@@ -89,6 +89,12 @@ class Issuer(Table):
         return _ca_file(value, info)
 
 
+class Accounts(Table):
+    """``[accounts]``: whether keys of ``hoopguard accounts`` are taken, as tokens are."""
+
+    enabled: bool = False
+
+
 class Credential(Table):
     """``credential``: the header that proves to the model that the gateway may ask."""
 
@@ -250,6 +256,7 @@ class Policy(Table):
     version: Literal[1]
     gateway: Gateway = Gateway()
     issuers: tuple[Issuer, ...] = Field(alias="issuer", min_length=1)
+    accounts: Accounts = Accounts()
     connections: tuple[Connection, ...] = Field(alias="connection", min_length=1)
     guardrails: tuple[Guardrail, ...] = Field(alias="guardrail", default=())
     approvals: tuple[Approval, ...] = Field(alias="approval", default=())
