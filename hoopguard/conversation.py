@@ -23,7 +23,7 @@ from hoopguard.payload.fields import read_aside
 from hoopguard.payload.identifiers import is_label
 from hoopguard.payload.openai_realtime import error_event, named_models
 from hoopguard.payload.openai_realtime_answers import OpenAnswers
-from hoopguard.payload.streaming import AnswerStream, Channel, Stage
+from hoopguard.payload.streaming import LONG_PIECE, AnswerStream, Channel, Stage
 from hoopguard.policy import PolicyHolder
 
 _log = logging.getLogger(__name__)
@@ -193,7 +193,9 @@ class Conversation:
             raise Refused(502, "hoopguard_bad_answer", message, "failed") from error
         self._open.follow(event)
         try:
-            out = self._answers.feed(strict_json.dump(event) + b"\n")
+            line = strict_json.dump(event) + b"\n"
+            feed = self._answers.feed
+            out = feed(line) if len(line) <= LONG_PIECE else await asyncio.to_thread(feed, line)
             self._answers.forget_finished()
         except Exception as error:
             _log.exception("%s: the conversation was ended, the model's message is refused", self._exchange.id)

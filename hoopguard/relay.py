@@ -2,14 +2,10 @@
 
 import asyncio
 import logging
-from typing import Final
 
 from hoopguard.exchange import Exchange
 from hoopguard.messages import unquoted
-from hoopguard.payload.streaming import AnswerStream
-
-_LONG: Final = 8_192
-"""Bytes, of which even hostile ones are inspected before anybody notices."""
+from hoopguard.payload.streaming import LONG_PIECE, AnswerStream
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +48,7 @@ class Relay:
 
     def is_long(self, chunk: bytes) -> bool:
         """Tell whether others would have to wait while a chunk, and what it completes, is inspected."""
-        return not self.over and len(chunk) + self._stream.waiting > _LONG
+        return not self.over and len(chunk) + self._stream.waiting > LONG_PIECE
 
     def wait(self, chunk: bytes) -> None:
         """Take a chunk that is to be inspected while others go on."""

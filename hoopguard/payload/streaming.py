@@ -24,6 +24,9 @@ _MAX_CHANNELS: Final = 512
 _MAX_NAMES: Final = 4_096
 _MAX_VALUES: Final = 8_192
 """Of one event; each is looked at on the event loop."""
+LONG_PIECE: Final = 8_192
+"""Bytes that are inspected in a thread; of fewer even hostile ones are, before anybody notices."""
+
 _MAX_LESSONS: Final = 6
 """Events of a stream of which a template is tried; each costs as much as reading it once more."""
 
