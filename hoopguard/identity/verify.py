@@ -13,22 +13,20 @@ from typing import Any, Final
 
 import jwt
 
-from hoopguard.identity.claims import only_text_of, said_of, texts_of, unmet
+from hoopguard.identity.claims import is_left_out, only_text_of, said_of, texts_of, unmet
+from hoopguard.identity.jws import MAX_TOKEN_CHARS as MAX_TOKEN_CHARS
+from hoopguard.identity.jws import TokenRejected as TokenRejected
+from hoopguard.identity.jws import read_unverified
 from hoopguard.identity.keys import KeySource, KeysUnavailable
 from hoopguard.identity.principal import Principal
+from hoopguard.identity.token_types import refusal
 from hoopguard.policy.model import Issuer
 
-MAX_TOKEN_CHARS: Final = 16_384
 _REMEMBERED: Final = 10_000
 _LAST_TIME: Final = 253_402_300_799.0
 """The end of the year 9999: the last time that a calendar can say."""
 _REQUIRED: Final = ("exp", "iat", "iss", "aud")
 _JWT: Final = jwt.PyJWT(options={"enforce_minimum_key_length": True})
-_UNTRUSTED_HEADERS: Final = ("jwk", "jku", "x5u", "x5c", "crit")
-
-
-class TokenRejected(Exception):
-    """The token does not identify anyone; the text says why and can be shown to its bearer."""
 
 
 class IssuerUnavailable(Exception):
@@ -80,7 +78,8 @@ class TokenVerifier:
             await source.aclose()
 
     async def _checked(self, token: str, now: float) -> "_Seen":
-        header, source = self._read_unverified(token)
+        header, claimed = read_unverified(token)
+        source = self._source_of(claimed.get("iss"))
         issuer = source.issuer
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in issuer.algorithms:
@@ -93,25 +92,15 @@ class TokenVerifier:
             raise TokenRejected(f"the token is signed with a key that issuer {issuer.name} does not publish")
         claims = _decode(token, key, issuer)
         _check_times(claims, now, issuer.leeway_s)
+        _check_policy(issuer, header, claims)
         return _Seen(_principal(issuer, claims, self._asked), source, kid, key)
 
-    def _read_unverified(self, token: str) -> tuple[dict[str, Any], KeySource]:
-        if not token or len(token) > MAX_TOKEN_CHARS or token.count(".") != 2:
-            raise TokenRejected("the credential is not a signed JWT of at most 16 KB")
-        try:
-            header = jwt.get_unverified_header(token)
-            claims = jwt.decode(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise TokenRejected("the credential is not a readable JWT") from error
-        if not isinstance(header.get("kid"), str | None) or not isinstance(header.get("alg"), str):
-            raise TokenRejected("the token's header does not name its key and algorithm as texts")
-        if any(name in header for name in _UNTRUSTED_HEADERS):
-            raise TokenRejected("the token brings its own key, or demands extensions; neither is taken")
-        claimed = claims.get("iss")
-        source = self._sources.get(claimed) if isinstance(claimed, str) else None
+    def _source_of(self, issuer: object) -> KeySource:
+        """Return the keys of the issuer whose URL a token claims, in just the policy's letters."""
+        source = self._sources.get(issuer) if isinstance(issuer, str) else None
         if source is None:
             raise TokenRejected("the token's issuer is not one that this gateway trusts")
-        return header, source
+        return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +144,22 @@ def _decode(token: str, key: jwt.PyJWK, issuer: Issuer) -> dict[str, Any]:
         raise TokenRejected(f"the token lacks the claim {error.claim!r}") from error
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise TokenRejected("the token's signature or claims are not good") from error
+    return claims
+
+
+def _check_policy(issuer: Issuer, header: dict[str, Any], claims: dict[str, Any]) -> None:
+    """Check what the policy demands of the issuer's tokens beyond their being genuine."""
+    wrong = refusal(issuer.token, header, claims)
+    if wrong is not None:
+        raise TokenRejected(wrong)
     name = unmet({name: said_of(claims, name) for name in issuer.require}, issuer.require)
     if name is not None:
         raise TokenRejected(f"the token's claim {name!r} is not what the policy requires")
-    return claims
+    if issuer.claims.groups and is_left_out(claims, issuer.claims.groups):
+        raise TokenRejected(
+            "the token leaves its groups out, because they are too many (group overage); "
+            "have the provider send only the groups assigned to this application, or its app roles"
+        )
 
 
 def _check_times(claims: dict[str, Any], now: float, leeway_s: float) -> None:

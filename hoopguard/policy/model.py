@@ -32,6 +32,7 @@ Forbidden = tuple[Annotated[str, Field(min_length=1, max_length=200, pattern=r"[
 Subjects = tuple[Annotated[str, Field(min_length=1)], ...]
 
 AsymmetricAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+TokenType = Literal["any", "access", "id"]
 
 
 class Gateway(Table):
@@ -61,6 +62,7 @@ class Issuer(Table):
     url: str
     audience: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
     algorithms: tuple[AsymmetricAlgorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    token: TokenType = "any"  # noqa: S105 - a type of tokens, and no token
     kind: Literal["person", "service"] = "person"
     claims: Claims = Claims()
     require: RequiredClaims = Field(default={})
