@@ -19,11 +19,12 @@ from hoopguard.conversation_record import ConversationRecord
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.identity.permissions import permit
 from hoopguard.payload import strict_json
+from hoopguard.payload.channels import Channel, Stage
 from hoopguard.payload.fields import read_aside
 from hoopguard.payload.identifiers import is_label
 from hoopguard.payload.openai_realtime import error_event, named_models
 from hoopguard.payload.openai_realtime_answers import OpenAnswers
-from hoopguard.payload.streaming import LONG_PIECE, AnswerStream, Channel, Stage
+from hoopguard.payload.streaming import LONG_PIECE, AnswerStream
 from hoopguard.policy import PolicyHolder
 
 _log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from mitmproxy import http
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.payload import coding, strict_json
 from hoopguard.payload.bodies import NOTHING, Written, parse_aside
+from hoopguard.payload.channels import Channel
 from hoopguard.payload.errors import error_headers, error_of
 from hoopguard.payload.fields import ASIDE_BYTES, read_aside, replace
 from hoopguard.payload.formats import api_of
-from hoopguard.payload.streaming import Channel
 
 _QUOTED: Final = re.compile(r"(['\"]).*\1", re.DOTALL)
 _FRAMING: Final = frozenset({b"content-encoding", b"content-length", b"content-type", b"transfer-encoding"})

@@ -1,9 +1,10 @@
 """How much of everybody's time looking at streams may take: one turn, one exchange, all of them together.
 
 Short pieces of streams are looked at on the event loop, where everybody waits meanwhile, and long ones in a thread,
-which shares the interpreter with everybody. So a turn has a budget however long its piece is; an exchange that takes more than its share runs up a debt, which time redeems and beyond which it
-ends; and all exchanges share one load: the higher it is, the rarer are scans and the smaller the debt allowed.
-Prose costs less than its share, so it runs up no debt and is never ended, whatever others do.
+which shares the interpreter with everybody. So a turn has a budget however long its piece is; an exchange that takes
+more than its share runs up a debt, which time redeems and beyond which it ends; and all exchanges share one load: the
+higher it is, the rarer are scans and the smaller the debt allowed. Prose costs less than its share, so it runs up no
+debt and is never ended, whatever others do.
 """
 
 import time

@@ -16,9 +16,9 @@ from policies import SMALL
 
 from hoopguard.chain import ORDER, Chain
 from hoopguard.exchange import METADATA_KEY, Exchange, Refused
+from hoopguard.payload.channels import Channel
 from hoopguard.payload.fields import Reading
 from hoopguard.payload.formats import format_of
-from hoopguard.payload.streaming import Channel
 from hoopguard.policy import PolicyHolder
 from hoopguard.relay import Relay
 

@@ -9,7 +9,7 @@ import pytest
 
 from hoopguard.exchange import Exchange
 from hoopguard.payload import openai_chat
-from hoopguard.payload.streaming import Channel
+from hoopguard.payload.channels import Channel
 from hoopguard.policy import PolicyHolder
 from hoopguard.relay import Relay
 

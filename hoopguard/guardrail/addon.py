@@ -12,7 +12,7 @@ from hoopguard.guardrail.rules import CannotBeInspected, CompiledRule, Verdict, 
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
 from hoopguard.guardrail.unreadable import judge_unreadable, let_pass, spoken
 from hoopguard.pace import Load, Pace
-from hoopguard.payload.streaming import Channel, StopStream
+from hoopguard.payload.channels import Channel, StopStream
 from hoopguard.payload.tables import Kind
 from hoopguard.policy import LoadedPolicy
 

@@ -11,8 +11,8 @@ from hoopguard.masking.restoring import Restorer, RestoringStream
 from hoopguard.masking.scan import Budget
 from hoopguard.masking.streaming import TextStream
 from hoopguard.pace import Pace
+from hoopguard.payload.channels import Channel
 from hoopguard.payload.fields import Reading
-from hoopguard.payload.streaming import Channel
 from hoopguard.payload.tables import Kind
 
 

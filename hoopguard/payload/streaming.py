@@ -9,15 +9,16 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final
 
 import orjson
 
+from hoopguard.payload.channels import Channel, NameCheck, Stage, StopStream
 from hoopguard.payload.fields import Text, read
 from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.shapes import EVERYTHING, Body, Group, Parser, Place, StreamShape
 from hoopguard.payload.strict_json import BodyError
-from hoopguard.payload.tables import Kind, Path
+from hoopguard.payload.tables import Kind
 from hoopguard.payload.templates import Template, learn
 
 _MAX_CHANNELS: Final = 512
@@ -31,43 +32,6 @@ _MAX_LESSONS: Final = 6
 """Events of a stream of which a template is tried; each costs as much as reading it once more."""
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"')
-
-
-class Channel(NamedTuple):
-    """One text of a stream: its name (its group first), how it is read, and its path in a whole answer."""
-
-    place: Place
-    kind: Kind
-    path: Path = ()
-
-
-class Stage(Protocol):
-    """Something that sees a stream's text on its way to the caller, and may change it."""
-
-    def feed(self, channel: Channel, text: str) -> str:
-        """Take the next piece of a channel; return what may go on now."""
-        ...
-
-    def finish(self, channel: Channel) -> str:
-        """Return what was held back of a channel, which has ended."""
-        ...
-
-
-@runtime_checkable
-class NameCheck(Protocol):
-    """A stage that also wants to see what events say beside their texts."""
-
-    def check_names(self, names: Sequence[str]) -> None:
-        """Raise if a key, or an identifier, must not be seen."""
-        ...
-
-
-class StopStream(Exception):
-    """A stage wants the stream to end here, properly; ``final`` is what the caller is told."""
-
-    def __init__(self, final: dict[str, Any]) -> None:
-        super().__init__("the stream was ended by policy")
-        self.final = final
 
 
 @dataclass(slots=True)

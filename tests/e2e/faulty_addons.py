@@ -10,7 +10,7 @@ from mitmproxy.addonmanager import Loader
 
 from hoopguard.chain import Chain
 from hoopguard.gateway import install
-from hoopguard.payload.streaming import Channel
+from hoopguard.payload.channels import Channel
 
 KINDS: dict[str, type[BaseException]] = {
     "ValueError": ValueError,

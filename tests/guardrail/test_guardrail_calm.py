@@ -14,8 +14,8 @@ from hoopguard.guardrail.readings import Disguised
 from hoopguard.guardrail.rules import CompiledRule, judge
 from hoopguard.guardrail.streaming import RuleStream, StreamRules
 from hoopguard.pace import DetectionGaveUp, Load, Pace
+from hoopguard.payload.channels import Channel
 from hoopguard.payload.fields import Text
-from hoopguard.payload.streaming import Channel
 from hoopguard.payload.tables import Kind
 from hoopguard.policy.model import Guardrail
 

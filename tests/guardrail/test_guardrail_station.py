@@ -12,9 +12,10 @@ from mitmproxy.test import tflow
 from hoopguard.exchange import Exchange, Refused
 from hoopguard.guardrail.addon import Guardrail
 from hoopguard.identity.principal import Principal
+from hoopguard.payload.channels import Channel, Stage, StopStream
 from hoopguard.payload.fields import read
 from hoopguard.payload.formats import format_of
-from hoopguard.payload.streaming import AnswerStream, Channel, Stage, StopStream
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.tables import Kind
 from hoopguard.policy import load_policy
 

@@ -12,11 +12,12 @@ from hoopguard.masking.jsontext import JsonTextStream
 from hoopguard.masking.masker import Masker
 from hoopguard.masking.streaming import TextStream
 from hoopguard.pace import Load, Pace
+from hoopguard.payload.channels import Channel, StopStream
 from hoopguard.payload.fields import read, replace
 from hoopguard.payload.framing import Event
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser
-from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.tables import Fields, Kind, Opaque, Parts, Table
 from hoopguard.policy.model import Policy
 

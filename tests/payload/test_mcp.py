@@ -9,10 +9,11 @@ from mcp import types
 
 from hoopguard.payload import mcp
 from hoopguard.payload.bodies import JsonBody
+from hoopguard.payload.channels import Channel, StopStream
 from hoopguard.payload.fields import read
 from hoopguard.payload.framing import FramingError
 from hoopguard.payload.sse import EventParser
-from hoopguard.payload.streaming import AnswerStream, Channel, StopStream
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.strict_json import BodyError
 
 SAID: Final = f"write to {EMAIL}"

@@ -12,9 +12,10 @@ from oddities import EMAIL, ODD, PLACEHOLDER, TALKS, Talk, changed, places_in
 
 from hoopguard.masking.restoring import Restorer
 from hoopguard.masking.stages import UnmaskStage
+from hoopguard.payload.channels import Channel, Stage
 from hoopguard.payload.formats import format_of
 from hoopguard.payload.framing import FramingError
-from hoopguard.payload.streaming import AnswerStream, Channel, Stage
+from hoopguard.payload.streaming import AnswerStream
 
 
 class Holding:

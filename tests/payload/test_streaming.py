@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
+from hoopguard.payload.channels import Channel, Stage
 from hoopguard.payload.framing import FramingError
 from hoopguard.payload.shapes import StreamShape
 from hoopguard.payload.sse import EventParser
-from hoopguard.payload.streaming import AnswerStream, Channel, Stage
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.tables import Kind
 
 HEAD = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoopguard.payload import openai_chat, openai_completions
+from hoopguard.payload.channels import Channel
 from hoopguard.payload.framing import Event, FramingError
 from hoopguard.payload.shapes import StreamShape
-from hoopguard.payload.streaming import AnswerStream, Channel
+from hoopguard.payload.streaming import AnswerStream
 from hoopguard.payload.templates import Template, learn
 
 HEAD: dict[str, Any] = {"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
