@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_COMMANDS = ("check", "certs", "accounts", "approvals", "sessions", "audit", "reveal")
+_COMMANDS = ("check", "certs", "accounts", "approvals", "sessions", "audit", "reveal", "exec", "token", "whoami")
 
 
 def _show_version(asked: bool) -> None:
