@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import detection, streams
+from bench import beside, detection, streams
 from bench.load import Result, chat_body, load
 from hoopguard.demo.issuer import DemoIssuer
 from hoopguard.demo.stack import GatewayProcess, free_port
@@ -190,6 +190,7 @@ def main() -> int:
                 else "Whole answers (200 characters asked, all different)"
             )
             _report(title, _measure(targets, stream=stream, arguments=arguments), stream=stream)
+        beside.report(targets[-1], seconds=2 * arguments.seconds, connections=arguments.connections // 2)
     model = streams.PacedModel()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         streams.report(
