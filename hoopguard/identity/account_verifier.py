@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from hoopguard.identity.account_keys import account_of, is_key, key_sha256
-from hoopguard.identity.accounts import ISSUER, Accounts
+from hoopguard.identity.accounts import Accounts
 from hoopguard.identity.principal import Principal
+from hoopguard.policy.model import ACCOUNTS_ISSUER
 from hoopguard.store import Store, StoreError, open_store
 from hoopguard.store.accounts import Account, RevisionWatch
 
@@ -45,7 +46,7 @@ class AccountVerifier:
         if account is None or now >= expires:
             return None
         self._note_use(account, now)
-        return Principal(account.name, ISSUER, "service", frozenset(account.groups), "", expires)
+        return Principal(account.name, ACCOUNTS_ISSUER, "service", frozenset(account.groups), "", expires)
 
     async def aclose(self) -> None:
         """Finish writing, and close the store."""

@@ -9,9 +9,6 @@ from hoopguard.identity.account_keys import new_account_id, new_key
 from hoopguard.store import Store, accounts
 from hoopguard.store.accounts import Account
 
-ISSUER: Final = "hoopguard accounts"
-"""What the record calls their issuer: it has a space, which no ``[[issuer]]`` of a policy can have in its name."""
-
 LONGEST_S: Final = 366 * 86_400.0
 LONGEST_OVERLAP_S: Final = 30 * 86_400.0
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)

@@ -4,6 +4,7 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hoopguard.identity.account_keys import KEY_PREFIX
 from hoopguard.identity.claims import unmet
 from hoopguard.identity.principal import Principal
 from hoopguard.policy.model import Allow, Connection
@@ -46,7 +47,10 @@ def lacks(line: Allow, principal: Principal, route: str, model: str | None) -> s
         return f"require.{claim}"
     if not _any(line.routes, route):
         return "routes"
-    return None if model is None or _any(line.models, model) else "models"
+    if model is None:
+        return None
+    # A key put in the wrong place would be sent on and recorded as a model's name.
+    return None if KEY_PREFIX not in model and _any(line.models, model) else "models"
 
 
 def _names(line: Allow, principal: Principal) -> bool:

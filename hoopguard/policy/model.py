@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -89,6 +89,10 @@ class Issuer(Table):
     @classmethod
     def _readable_ca(cls, value: str | None, info: ValidationInfo) -> str | None:
         return _ca_file(value, info)
+
+
+ACCOUNTS_ISSUER: Final = "hoopguard accounts"
+"""Who vouches for service accounts: it has a space, which no ``[[issuer]]`` can have in its name."""
 
 
 class Accounts(Table):
@@ -294,7 +298,7 @@ class Policy(Table):
     def _references_exist(self) -> Self:
         connections = {connection.name for connection in self.connections}
         approvals = {approval.name for approval in self.approvals}
-        issuers = {issuer.name for issuer in self.issuers}
+        issuers = {issuer.name for issuer in self.issuers} | ({ACCOUNTS_ISSUER} if self.accounts.enabled else set())
         for connection in self.connections:
             for name in (name for line in connection.allow for name in line.issuers if name not in issuers):
                 raise ValueError(f"connection {connection.name!r} allows the issuer {name!r}, which does not exist")

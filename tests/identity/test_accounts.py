@@ -12,11 +12,14 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policies import SMALL, written
 
 from hoopguard.identity.account_keys import KEY_PREFIX, account_of, is_key, key_sha256, new_account_id, new_key
 from hoopguard.identity.account_verifier import AccountVerifier
 from hoopguard.identity.accounts import LONGEST_OVERLAP_S, LONGEST_S, AccountRefusedError, Accounts, standing
+from hoopguard.identity.permissions import permit
 from hoopguard.identity.principal import Principal
+from hoopguard.policy import PolicyError, load_policy
 from hoopguard.policy.model import Issuer
 from hoopguard.store import Store, StoreError, open_store
 from hoopguard.store.database import DATABASE_NAME
@@ -108,6 +111,28 @@ def test_no_issuer_of_a_policy_can_have_the_accounts_name() -> None:
     """So no token can pose as an account."""
     with pytest.raises(ValueError, match="name"):
         Issuer.model_validate({"name": "hoopguard accounts", "url": "https://x.example", "audience": "a"})
+
+
+def test_an_allow_line_may_name_the_accounts_as_issuer(tmp_path: Path) -> None:
+    """Then a person of the same name is another subject; where keys are not taken, there is no such issuer."""
+    line = '{ issuers = ["hoopguard accounts"], subjects = ["nightly"] }'
+    taken = SMALL.replace('{ groups = ["ml"] }', line) + "[accounts]\nenabled = true\n"
+    connection = load_policy(written(tmp_path, taken)).policy.connections[0]
+    person, account = (
+        Principal("nightly", issuer, "service", frozenset(), "", NOW) for issuer in ("staff", "hoopguard accounts")
+    )
+    assert [permit(connection, who, "models", "m").allowed for who in (person, account)] == [False, True]
+    with pytest.raises(PolicyError, match="does not exist"):
+        load_policy(written(tmp_path, taken.replace("true", "false")))
+
+
+def test_a_key_in_the_wrong_place_is_nobodys_model(tmp_path: Path) -> None:
+    """Though all models are allowed: its name would go to the model server, and into the record."""
+    connection = load_policy(written(tmp_path, SMALL)).policy.connections[0]
+    caller = Principal("ada", "staff", "person", frozenset({"ml"}), "", NOW)
+    key = new_key(new_account_id())
+    named = ("llama", key, f"org/{key}")
+    assert [permit(connection, caller, "models", model).allowed for model in named] == [True, False, False]
 
 
 def test_nothing_of_a_key_is_kept_but_its_hash(accounts: Accounts, tmp_path: Path, store: Store) -> None:
