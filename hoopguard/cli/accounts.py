@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HELP: Final = (
     "Keep service accounts: keys for callers that can't do OIDC. A key is shown once, kept as a hash only, and always "
-    "expires. It is sent wherever a token is; the policy takes keys once it says: [accounts] enabled = true."
+    "expires. It is sent wherever a token is; the policy takes keys once its accounts.enabled is true."
 )
 _EXITS: Final = (
     "Exit codes: 0 done · 1 refused (the name is taken, the account is disabled) · "

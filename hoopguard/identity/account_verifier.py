@@ -50,11 +50,11 @@ class AccountVerifier:
 
     async def aclose(self) -> None:
         """Finish writing, and close the store."""
-        await asyncio.gather(*self._writing)
-        if self._opened is not None:
-            for each in self._opened:
-                each.close()
-            self._opened = None
+        while self._writing:
+            await asyncio.gather(*self._writing)
+        for each in self._opened or ():
+            each.close()
+        self._opened = None
 
     async def _current(self) -> Mapping[str, Account]:
         """Return the accounts as they are now, reading them again only if one was changed."""
@@ -62,6 +62,8 @@ class AccountVerifier:
             return self._accounts
         async with self._reading:
             if not self._is_fresh():
+                if self._opened is not None and self._opened[1].is_replaced:
+                    await self.aclose()
                 if self._opened is None:
                     self._opened = await asyncio.to_thread(_open, self._state)
                 store, _ = self._opened

@@ -6,6 +6,7 @@ again. A last use does not raise it.
 """
 
 import contextlib
+import os
 import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,13 +102,21 @@ class RevisionWatch:
     """Tells the revision without waiting for anybody: a look at the file's first page, which is in memory."""
 
     def __init__(self, state: Path) -> None:
-        file = quote(str(state / DATABASE_NAME))
+        self._file = state / DATABASE_NAME
+        self._identity = _identity(self._file)
         self._connection = sqlite3.connect(
-            f"file:{file}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+            f"file:{quote(str(self._file))}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
         )
 
+    @property
+    def is_replaced(self) -> bool:
+        """Tell whether another file stands in the place of the one that is open, a backup say, or none."""
+        return _identity(self._file) != self._identity
+
     def now(self) -> int | None:
-        """Return the revision; ``None`` if it cannot be told at once."""
+        """Return the revision; ``None`` if it cannot be told at once, or the file was replaced."""
+        if self.is_replaced:
+            return None
         with contextlib.suppress(sqlite3.Error):
             return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         return None
@@ -115,3 +124,11 @@ class RevisionWatch:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(file)  # noqa: PTH116 - asked at every request; a third of Path.stat's time
+    except OSError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)

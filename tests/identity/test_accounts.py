@@ -319,6 +319,25 @@ async def test_a_database_that_is_busy_is_waited_for_off_the_loop(
     await verifier.aclose()
 
 
+async def test_a_database_that_was_put_in_place_of_another_counts(tmp_path: Path) -> None:
+    """A backup that was put back, or none at all: what the old file said is not believed any more."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    keys = {}
+    for folder in (here, elsewhere):
+        with open_store(folder) as store:
+            _, keys[folder] = Accounts(store).add("nightly", [], expires_s=DAY_S, now=NOW)
+    verifier = AccountVerifier(here)
+    assert await verifier.verify(keys[here], NOW) is not None
+    (elsewhere / DATABASE_NAME).rename(here / DATABASE_NAME)
+    for suffix in ("-wal", "-shm"):
+        (here / f"{DATABASE_NAME}{suffix}").unlink(missing_ok=True)
+    assert await verifier.verify(keys[here], NOW) is None
+    assert await verifier.verify(keys[elsewhere], NOW) is not None
+    (here / DATABASE_NAME).unlink()
+    assert await verifier.verify(keys[elsewhere], NOW) is None
+    await verifier.aclose()
+
+
 def test_older_databases_get_their_table_with_the_first_account(tmp_path: Path) -> None:
     """Nothing else of them changes: an account's table is not there before, and approvals are what they were."""
 
