@@ -7,8 +7,9 @@ seconds. Keys already known stay good while the provider is away.
 
 import asyncio
 import logging
+import re
 import ssl
-from typing import Any, Final, get_args
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,6 +26,9 @@ FAILURE_PAUSE_S: Final = 5.0
 _TIMEOUT_S: Final = 5.0
 _MAX_DOCUMENT_BYTES: Final = 1_000_000
 _MAX_KEYS: Final = 100
+_MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})(?!\d)", re.ASCII | re.IGNORECASE)
+_NOT_KEPT: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.ASCII | re.IGNORECASE)
+_JSON: Final = re.compile(r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
 
 _PLAIN: Final = {"accept": "application/json", "accept-encoding": "identity"}
 _RSA: Final[tuple[AsymmetricAlgorithm, ...]] = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -49,6 +53,7 @@ class KeySource:
         self.issuer = issuer
         self._keys: Keys = {}
         self._fetched_at = float("-inf")
+        self._fresh_s = FRESH_S
         self._failed_at = float("-inf")
         self._failure = ""
         self._flight: asyncio.Task[None] | None = None
@@ -65,7 +70,7 @@ class KeySource:
         found = self._look_up(kid, algorithm)
         age = now - self._fetched_at
         if found is not None:
-            if age > FRESH_S and self._may_try(now):
+            if age > self._fresh_s and self._may_try(now):
                 self._start_fetch(now)
             return found
         if self._may_try(now) and (not self._keys or age > UNKNOWN_KID_PAUSE_S):
@@ -106,7 +111,8 @@ class KeySource:
     async def _fetch(self, now: float) -> None:
         try:
             jwks_url = self.issuer.jwks_url or await self._discover()
-            keys = _read_keys(await self._get(jwks_url))
+            document, fresh_s = await self._get(jwks_url)
+            keys = _read_keys(document)
         except Exception as error:  # noqa: BLE001 - whatever a provider does, it counts as being away
             self._failed_at = now
             self._failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -114,10 +120,10 @@ class KeySource:
             return
         if self._failure:
             _log.warning("keys of issuer %s are available again", self.issuer.name)
-        self._keys, self._fetched_at, self._failure = keys, now, ""
+        self._keys, self._fetched_at, self._fresh_s, self._failure = keys, now, fresh_s, ""
 
     async def _discover(self) -> str:
-        document = await self._get(f"{self.issuer.url.rstrip('/')}/.well-known/openid-configuration")
+        document, _ = await self._get(f"{self.issuer.url.rstrip('/')}/.well-known/openid-configuration")
         if document.get("issuer") != self.issuer.url:
             raise ValueError(
                 f"the provider calls itself {str(document.get('issuer'))[:200]!r}, not {self.issuer.url!r}"
@@ -130,7 +136,8 @@ class KeySource:
             raise ValueError("the provider's jwks_uri is not https://")
         return url
 
-    async def _get(self, url: str) -> dict[str, Any]:
+    async def _get(self, url: str) -> tuple[dict[str, Any], float]:
+        """Return the JSON object at a URL, and for how many seconds it is fresh."""
         if self._client is None:
             context = ssl.create_default_context(cafile=self.issuer.ca)
             self._client = httpx.AsyncClient(verify=context, timeout=_TIMEOUT_S, trust_env=False, headers=_PLAIN)
@@ -139,6 +146,8 @@ class KeySource:
                 raise ValueError(f"{url} answered {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise ValueError(f"{url} answered in a content encoding that was not asked for")
+            if not _JSON.fullmatch(response.headers.get("content-type", "")):
+                raise ValueError(f"{url} answered with something that it does not call JSON")
             body = b""
             async for chunk in response.aiter_raw():
                 body += chunk
@@ -147,7 +156,19 @@ class KeySource:
         document = orjson.loads(body)
         if not isinstance(document, dict):
             raise ValueError(f"{url} answered with something that is not a JSON object")
-        return document
+        return document, _fresh_s(response.headers.get("cache-control", ""))
+
+
+def _fresh_s(cache_control: str) -> float:
+    """Return for how long keys are good without asking again (RFC 9111 §5.2.2).
+
+    A provider can shorten the time, down to the pause that strangers get, and cannot lengthen it: keys that it
+    withdraws have to go within minutes, whatever it once said of them.
+    """
+    if _NOT_KEPT.search(cache_control):
+        return UNKNOWN_KID_PAUSE_S
+    match = _MAX_AGE.search(cache_control)
+    return max(UNKNOWN_KID_PAUSE_S, min(FRESH_S, float(match[1]))) if match else FRESH_S
 
 
 def _read_keys(document: dict[str, Any]) -> Keys:
@@ -157,7 +178,7 @@ def _read_keys(document: dict[str, Any]) -> Keys:
         raise ValueError("the key set has no list of keys")
     keys: Keys = {}
     for number, entry in enumerate(entries[:_MAX_KEYS]):
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or "d" in entry:
+        if not isinstance(entry, dict) or not _verifies(entry):
             continue
         kid = entry.get("kid")
         name = kid if isinstance(kid, str) else f"#{number}"
@@ -171,16 +192,20 @@ def _read_keys(document: dict[str, Any]) -> Keys:
     return keys
 
 
+def _verifies(entry: dict[str, Any]) -> bool:
+    """Tell whether a key is public and meant for signatures (RFC 7517 §4.2 and §4.3)."""
+    operations = entry.get("key_ops")
+    may = operations is None or (isinstance(operations, list) and "verify" in operations)
+    return may and entry.get("use", "sig") == "sig" and "d" not in entry
+
+
 def _algorithms(entry: dict[str, Any]) -> tuple[AsymmetricAlgorithm, ...]:
-    """Return what a key may verify: the ``alg`` that it names, else all that its type and curve can."""
-    named = entry.get("alg")
-    if named is not None:
-        return tuple(each for each in get_args(AsymmetricAlgorithm) if each == named)
-    curve = entry.get("crv")
+    """Return what a key may verify: of all that its type and curve can, the ``alg`` that it names if it names one."""
+    curve, kind, named = entry.get("crv"), entry.get("kty"), entry.get("alg")
     by_type: dict[str, tuple[AsymmetricAlgorithm, ...]] = {
         "RSA": _RSA,
         "EC": _CURVES.get(curve, ()) if isinstance(curve, str) else (),
         "OKP": ("EdDSA",),
     }
-    kind = entry.get("kty")
-    return by_type.get(kind, ()) if isinstance(kind, str) else ()
+    fitting = by_type.get(kind, ()) if isinstance(kind, str) else ()
+    return tuple(each for each in fitting if named is None or each == named)
