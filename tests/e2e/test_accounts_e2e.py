@@ -23,6 +23,7 @@ from harness import (
     status_of,
     wait_for,
 )
+from realtimesite import RealtimeSite
 
 from hoopguard.demo.stack import free_port
 from hoopguard.identity.account_keys import account_of, new_account_id, new_key
@@ -182,6 +183,23 @@ def test_an_open_tunnel_ends_with_the_account(machines: Site) -> None:
         tunnel.sendall(in_tunnel(chat_bytes()))
         assert read_answer(tunnel)[0] == 401
     assert len(machines.seen) == 1
+
+
+def test_a_conversation_ends_with_the_account(tmp_path: Path) -> None:
+    """Though nobody speaks; so it does when a rotation leaves the old key no time."""
+    with RealtimeSite(tmp_path) as site:
+        site.write_realtime_policy("[accounts]\nenabled = true\n")
+        site.start_realtime()
+        (disabled, first), (rotated, second) = add(site), add(site)
+        with site.talk(token=first) as one, site.talk(token=second) as two:
+            command(site, "disable", disabled)
+            one.assert_ended("hoopguard_bad_token", 1008)
+            third = command(site, "rotate", rotated, "--expires", "1d").strip()
+            two.assert_ended("hoopguard_bad_token", 1008)
+        with site.talk(token=third) as caller:
+            caller.say("hello")
+            caller.hear()
+        assert len(site.realtime.events("conversation.item.create")) == 1
 
 
 def test_the_record_says_which_account_it_was(machines: Site) -> None:
