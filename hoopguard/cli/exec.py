@@ -1,5 +1,6 @@
 """``hoopguard exec``: run a command whose clients go through the gateway."""
 
+import contextlib
 import os
 import secrets
 import sys
@@ -123,5 +124,7 @@ def _tls(ca: Path | None) -> "ssl.SSLContext":
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"hoopguard exec: {message}\n")
-    sys.stderr.flush()
+    # Whoever read the command's stderr may be gone; that is no reason not to serve.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"hoopguard exec: {message}\n")
+        sys.stderr.flush()
