@@ -1,14 +1,26 @@
-"""``hoopguard check``: would the gateway start on this policy?"""
+"""``hoopguard check``: would the gateway start on this policy, and what may somebody do under it?"""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hoopguard.cli.output import DEFAULT_POLICY, JsonOption, PolicyOption, print_json, print_rows, say
+from hoopguard.cli.check_access import Question, explain, read_claims
+from hoopguard.cli.output import (
+    DEFAULT_POLICY,
+    EXIT_FOUND,
+    JsonOption,
+    PolicyOption,
+    fail,
+    print_json,
+    print_rows,
+    say,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
+    from hoopguard.policy import LoadedPolicy
     from hoopguard.policy.masking import Mask
     from hoopguard.policy.model import Guardrail
 
@@ -18,14 +30,41 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: hoopguard check --policy policy.toml --json")(check)
 
 
-def check(policy: PolicyOption = DEFAULT_POLICY, as_json: JsonOption = False) -> None:
-    """Read and check the policy exactly as the gateway would, and say what it governs."""
+def check(
+    policy: PolicyOption = DEFAULT_POLICY,
+    as_json: JsonOption = False,
+    subject: Annotated[
+        str | None, typer.Option("--as", help="Say what this subject may do, and which line decides.")
+    ] = None,
+    group: Annotated[list[str] | None, typer.Option(help="With --as: a group of the subject's; repeatable.")] = None,
+    claim: Annotated[list[str] | None, typer.Option(help="With --as: NAME=VALUE in the token; repeatable.")] = None,
+    issuer: Annotated[str, typer.Option(help="With --as: who vouches; the only issuer if there is one.")] = "",
+    connection: Annotated[str, typer.Option(help="With --as: one connection; all by default.")] = "",
+    route: Annotated[str, typer.Option(help="With --as: the route; each connection's first by default.")] = "",
+    model: Annotated[str, typer.Option(help="With --as: the model; without it, a request that names none.")] = "",
+) -> None:
+    """Read and check the policy exactly as the gateway would, and say what it governs, or what somebody may do."""
+    loaded = _checked(policy)
+    asked = Question(subject or "", tuple(group or ()), read_claims(claim or []), issuer, connection, route, model)
+    if not subject and (subject is not None or asked != Question("")):
+        fail("expected --as SUBJECT with what else is said of a request")
+    if not subject:
+        _describe(loaded, as_json=as_json)
+    elif not explain(loaded.policy, asked, as_json=as_json):
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _checked(file: "Path") -> "LoadedPolicy":
     from hoopguard.gateway import POLICY_CHECKS
     from hoopguard.policy import load_policy
 
-    loaded = load_policy(policy)
+    loaded = load_policy(file)
     for passes in POLICY_CHECKS:
         passes(loaded)
+    return loaded
+
+
+def _describe(loaded: "LoadedPolicy", *, as_json: bool) -> None:
     rules = loaded.policy
     warnings = [*_endless(rules.guardrails)] if rules.gateway.mode == "enforce" else []
     if as_json:

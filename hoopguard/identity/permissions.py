@@ -12,7 +12,7 @@ from hoopguard.policy.model import Allow, Connection
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether something is allowed, by which line counted from 1, and if not, a reason for the caller to see."""
+    """Whether something is allowed, by which ``allow`` line, and if not, a reason that can be shown to the caller."""
 
     allowed: bool
     reason: str = ""
@@ -27,7 +27,7 @@ def permit(connection: Connection, principal: Principal, route: str, model: str 
     """
     lacking = [lacks(line, principal, route, model) for line in connection.allow]
     if None in lacking:
-        return Permission(True, line=lacking.index(None) + 1)
+        return Permission(True, line=lacking.index(None))
     who, where = principal.subject, connection.name
     if "models" in lacking:
         return Permission(False, f"{who} may not use the model asked for of {where!r}.")

@@ -153,7 +153,7 @@ def test_a_line_requires_all_its_claims_from_one_of_its_issuers(
     document = {"name": "llama", "upstream": "http://127.0.0.1:8000", "allow": (line,)}
     permission = permit(Connection.model_validate(document), who, "chat/completions", "llama-3-8b")
     assert permission.allowed is allowed
-    assert permission.line == (1 if allowed else None)
+    assert permission.line == (0 if allowed else None)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ async def test_a_principal_brings_the_claims_that_allow_lines_ask_for(provider: 
     token = provider.token(repository="acme/app", env={"tier": "prod"}, verified=True, secret="s3cret")
     found = await verifier.verify(token, time.time())
     assert found.proven == {"repository": ("acme/app",), "$.env.tier": ("prod",), "verified": ("true",)}
-    assert permit(policy.connections[0], found, "chat/completions", "any").line == 1
+    assert permit(policy.connections[0], found, "chat/completions", "any").line == 0
     assert not {"acme/app", "prod", "s3cret"} & {*map(str, found.facts()["claims"].values())}
     narrowed = verifier.renewed([provider.issuer()])
     assert (await narrowed.verify(token, time.time())).proven == {}
