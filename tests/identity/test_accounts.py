@@ -5,6 +5,7 @@ import hashlib
 import sqlite3
 import string
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
@@ -22,6 +23,7 @@ from hoopguard.identity.principal import Principal
 from hoopguard.policy import PolicyError, load_policy
 from hoopguard.policy.model import Issuer
 from hoopguard.store import Store, StoreError, open_store
+from hoopguard.store.accounts import RevisionWatch
 from hoopguard.store.database import DATABASE_NAME
 
 NOW = 1_800_000_000.0
@@ -304,6 +306,51 @@ async def test_accounts_that_cannot_be_looked_up_prove_nobody(tmp_path: Path) ->
     (tmp_path / DATABASE_NAME).chmod(0o600)
     assert await verifier.verify(key, NOW) is not None
     await verifier.aclose()
+
+
+async def test_a_stranger_costs_no_look_at_the_store(tmp_path: Path) -> None:
+    """What cannot be a key is refused by its shape; not even a state folder is made."""
+    verifier = AccountVerifier(tmp_path / "var")
+    for text in ("hgsa_", f"{new_key(new_account_id())}x", "hgsa_" + "a" * 20_000):
+        assert await verifier.verify(text, NOW) is None
+    await verifier.aclose()
+    assert not (tmp_path / "var").exists()
+
+
+async def test_a_file_that_cannot_be_watched_proves_nobody(
+    accounts: Accounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an error, not a key that is bad; and not one that is good."""
+    _, key = accounts.add("nightly", [], expires_s=DAY_S, now=NOW)
+    unable = Mock(side_effect=sqlite3.OperationalError("unable to open database file"))
+    monkeypatch.setattr("hoopguard.identity.account_verifier.RevisionWatch", unable)
+    with pytest.raises(StoreError, match="unable to open"):
+        await AccountVerifier(tmp_path).verify(key, NOW)
+
+
+def test_a_revision_that_cannot_be_told_is_none(store: Store, tmp_path: Path) -> None:
+    """So that nobody takes an old one for it."""
+    Accounts(store).add("nightly", [], expires_s=DAY_S, now=NOW)
+    watch = RevisionWatch(tmp_path)
+    assert (watch.now(), watch.is_replaced) == (1, False)
+    watch.close()
+    assert watch.now() is None
+
+
+def test_of_many_who_take_a_name_at_once_one_gets_it(tmp_path: Path) -> None:
+    """Each with its own connection, in a database without the table still."""
+    open_store(tmp_path).close()
+
+    def take(_: int) -> bool:
+        with open_store(tmp_path) as store:
+            try:
+                Accounts(store).add("nightly", [], expires_s=DAY_S, now=NOW)
+            except AccountRefusedError:
+                return False
+            return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(8))) == 1
 
 
 async def test_a_database_that_is_busy_is_waited_for_off_the_loop(
