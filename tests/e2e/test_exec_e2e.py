@@ -42,7 +42,7 @@ CLIENTS: Final = {
 }
 KEPT: Final = f"""
 import httpx
-with httpx.Client(timeout=30) as client:
+with httpx.Client(timeout=30, limits=httpx.Limits(keepalive_expiry=None)) as client:
     for _ in range(2):
         print(client.post({URL!r}, json={QUESTION}).status_code, flush=True)
         input()
