@@ -119,7 +119,7 @@ async def _pass_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     while True:
         try:
             raw = await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.LimitOverrunError, asyncio.IncompleteReadError) as error:
+        except (asyncio.LimitOverrunError, asyncio.IncompleteReadError, ConnectionError) as error:
             raise BadHeadError("the gateway did not answer", 502) from error
         status = status_of(raw)
         if not 100 <= status < 200:
