@@ -26,15 +26,11 @@ def parse(raw: bytes) -> Any:
     nests = raw.count(b"[") + raw.count(b"{")
     if raw.count(b",") + nests > MAX_VALUES:
         raise BodyError(f"the body holds more than {MAX_VALUES} values")
-    value = _parse_compact(raw)
-    if value is None:
-        value = _parse_carefully(raw)
-    if nests > MAX_DEPTH:
-        _check_depth(value)
-    return value
+    value = _parse_compact(raw, nests)
+    return _parse_carefully(raw) if value is None else value
 
 
-def _parse_compact(raw: bytes) -> Any:
+def _parse_compact(raw: bytes, nests: int) -> Any:
     """Return the value of a text that is just what it is written as again; None of any other.
 
     Such a text has nothing that two parsers could read two ways: no key twice, no number that does not fit.
@@ -43,6 +39,8 @@ def _parse_compact(raw: bytes) -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
+    if nests > MAX_DEPTH:
+        _check_depth(value)
     return value if orjson.dumps(value) == raw else None
 
 
@@ -58,6 +56,7 @@ def _parse_carefully(raw: bytes) -> Any:
         raise BodyError(f"the body is nested deeper than {MAX_DEPTH} levels") from error
     except json.JSONDecodeError as error:
         raise BodyError(f"the body is not JSON: {error.msg} at character {error.pos}") from error
+    _check_depth(value)
     try:
         text.encode("utf-8")
         orjson.dumps(value)

@@ -76,6 +76,17 @@ def test_what_is_written_compactly_is_read_as_carefully_as_anything(raw: bytes) 
     assert repr(read(raw)) == repr(read(raw + b" "))
 
 
+@pytest.mark.parametrize("space", [b"", b" "])
+@pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"x":', b"}")])
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 2, 250, 260, 900, 2_000, 100_000])
+def test_what_is_nested_too_deep_is_refused_however_it_is_spelled(
+    space: bytes, opened: bytes, closed: bytes, depth: int
+) -> None:
+    """Both parsers have limits of their own, for reading and for writing."""
+    with pytest.raises(BodyError, match="nested deeper"):
+        parse(opened * depth + b"1" + closed * depth + space)
+
+
 def _utf16(text: str) -> list[int]:
     raw = text.encode("utf-16-be")
     return [int.from_bytes(raw[at : at + 2]) for at in range(0, len(raw), 2)]
