@@ -96,6 +96,11 @@ class Load:
         return self._seconds
 
     @property
+    def is_redeemed(self) -> bool:
+        """Tell whether nothing was left of the seconds taken when they were last looked at."""
+        return self._seconds == 0.0
+
+    @property
     def busy(self) -> bool:
         """Tell whether streams should look at more characters at a time."""
         return self._seconds > _BUSY_S and self.seconds > _BUSY_S
@@ -192,6 +197,8 @@ class Pace:
         Raises:
             DetectionGaveUp: the exchange has taken too much of everybody's time.
         """
+        if seconds <= 0 and self._debt.is_redeemed:
+            return
         debt = self._debt.add(seconds)
         if debt > _MOST_DEBT_IF_CROWDED_S and debt > (_MOST_DEBT_IF_CROWDED_S if self.load.crowded else _MOST_DEBT_S):
             raise DetectionGaveUp("the text takes too long to look at")
