@@ -16,6 +16,7 @@ from hoopguard.masking.masker import MOST_S, Masker
 from hoopguard.masking.prepared import Known, PreparedMasker
 from hoopguard.masking.scan import Budget, DetectionGaveUp
 from hoopguard.masking.workers import Unwanted, WorkerPool
+from hoopguard.pace import WorkClock
 
 _AT_ONCE_S: Final = 0.012
 _AT_ONCE_CHARS: Final = 8_192
@@ -53,7 +54,8 @@ class Inspection:
         known = Known(masker.detector)
         if small:
             if not masker.detector.has_model:
-                known.look_at_once(Budget(_AT_ONCE_S), _AT_ONCE_CHARS)
+                # By the work done: a busy machine must not send every small body to workers that may still be starting.
+                known.look_at_once(Budget(_AT_ONCE_S, WorkClock()), _AT_ONCE_CHARS)
             result = work(PreparedMasker(masker, known))
             if not known.missing:
                 return result
