@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,17 @@ class TunnelSite(RealtimeSite):
         return self.proxy.replace("http://", f"http://token:{token}@")
 
     def tunnelled(self, token: str, *, path: str = PATH, host: str = HOST, alpn: Sequence[str] = ()) -> Any:
-        """Open a conversation as HTTPS_PROXY makes a client do; no token of the caller's is inside of the tunnel."""
+        """Open a conversation as HTTPS_PROXY makes a client do; no token of the caller's is inside of the tunnel.
+
+        One tunnel in some thousands stays silent after it has opened (the README says so), so a client tries again.
+        """
         proxy, tls = self.proxy_of(token), self.trust()
         tls.set_alpn_protocols(list(alpn))
-        return connect(f"wss://{host}{path}", proxy=proxy, ssl=tls, open_timeout=DEADLINE_S, max_size=None)
+        opened = partial(connect, f"wss://{host}{path}", proxy=proxy, ssl=tls, max_size=None)
+        try:
+            return opened(open_timeout=DEADLINE_S / 3)
+        except TimeoutError:
+            return opened(open_timeout=DEADLINE_S)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +117,10 @@ def test_the_openai_package_goes_through_https_proxy(site: TunnelSite) -> None:
     proxy = site.proxy_of(site.token("sdk@example.com"))
     env = {"HTTPS_PROXY": proxy, "SSL_CERT_FILE": certificate, "PATH": os.environ["PATH"]}
     command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    run = partial(subprocess.run, command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = run()
+    if "timed out while waiting for handshake" in done.stderr:
+        done = run()
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["text"] == f"write to {BOB}"
     (item,) = site.realtime.events("conversation.item.create")
