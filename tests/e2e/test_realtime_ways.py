@@ -45,7 +45,8 @@ class TunnelSite(RealtimeSite):
     def tunnelled(self, token: str, *, path: str = PATH, host: str = HOST, alpn: Sequence[str] = ()) -> Any:
         """Open a conversation as HTTPS_PROXY makes a client do; no token of the caller's is inside of the tunnel.
 
-        One tunnel in some thousands stays silent after it has opened (the README says so), so a client tries again.
+        One handshake in some thousands is never sent: this client reads in one thread and writes in another, for which
+        the ``ssl`` of Python before 3.13.1 has no lock. So it tries again.
         """
         proxy, tls = self.proxy_of(token), self.trust()
         tls.set_alpn_protocols(list(alpn))
