@@ -9,11 +9,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
+from hoopguard.caller import TOKEN_VARIABLE
 from hoopguard.caller.tokens import MAX_TOKEN_CHARS, NoTokenError, Token, read_token
-
-TOKEN_VARIABLE: Final = "HOOPGUARD_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class Source(Protocol):

@@ -53,7 +53,7 @@ def read_token(value: str, source: str) -> Token:
     """
     value = value.strip()
     if not value:
-        raise NoTokenError(f"{source}: expected a token, and found nothing")
+        raise NoTokenError(f"{source}: expected a token, and it is empty")
     if not _TOKEN.fullmatch(value):
         raise NoTokenError(f"{source}: expected one line of at most {MAX_TOKEN_CHARS} printable ASCII characters")
     try:

@@ -3,16 +3,15 @@
 import asyncio
 import os
 import pwd
-import stat
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hoopguard.caller import TOKEN_VARIABLE
 from hoopguard.cli.output import DEFAULT_POLICY, EXIT_FOUND, JsonOption, PolicyOption, fail, print_json, print_rows, say
 
 if TYPE_CHECKING:
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
     from hoopguard.policy import LoadedPolicy
     from hoopguard.store.records import Verdict
 
-_MAX_TOKEN_BYTES: Final = 65_536
-_TOKEN_VARIABLE: Final = "HOOPGUARD_TOKEN"  # noqa: S105 - the name of a variable
 _PROOF = (
     "Listing and showing need read access to the state folder only. Deciding needs proof of who you are: a token of "
-    f"one of the policy's issuers, in --token-file FILE (- for stdin) or in ${_TOKEN_VARIABLE}; or the rule's "
+    f"one of the policy's issuers, in --token-file FILE (- for stdin) or in ${TOKEN_VARIABLE}; or the rule's "
     "local_users names the user that you are logged in as."
 )
 _EXITS = (
@@ -38,7 +35,7 @@ ApprovalId = Annotated[str, typer.Argument(metavar="ID", help="The approval's id
 Note = Annotated[str, typer.Option("--note", help="Why; kept with the decision.")]
 TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", help=f"The file that holds your token; - reads stdin. Default: ${_TOKEN_VARIABLE}."),
+    typer.Option("--token-file", help=f"The file that holds your token; - reads stdin. Default: ${TOKEN_VARIABLE}."),
 ]
 StateOption = Annotated[
     Literal["pending", "approved", "denied", "expired", "cancelled", "all"],
@@ -162,7 +159,7 @@ def _reviewer(loaded: "LoadedPolicy", rule_name: str, token_file: Path | None) -
         return Reviewer.local(user)
     return fail(
         "deciding needs proof of who you are",
-        hint=f"give a token with --token-file FILE (- for stdin) or in ${_TOKEN_VARIABLE}; or let the policy's "
+        hint=f"give a token with --token-file FILE (- for stdin) or in ${TOKEN_VARIABLE}; or let the policy's "
         f"[[approval]] {rule_name!r} name {user or 'your user'!r} in local_users",
     )
 
@@ -176,23 +173,17 @@ def _local_user() -> str | None:
 
 
 def _read_token(token_file: Path | None) -> str | None:
-    if token_file is None:
-        return os.environ.get(_TOKEN_VARIABLE, "").strip() or None
+    """Return the token that the file, or else the variable, holds; None if neither is there."""
+    from hoopguard.caller.sources import TokenFile, Variable
+    from hoopguard.caller.tokens import NoTokenError
+
+    source = Variable(os.environ) if token_file is None else TokenFile(token_file)
+    if source.absent():
+        return None
     try:
-        if str(token_file) == "-":
-            raw = sys.stdin.buffer.read(_MAX_TOKEN_BYTES)
-        else:
-            with token_file.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                raw = file.read(_MAX_TOKEN_BYTES)
-            if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
-                fail(f"{token_file} can be read by others than its owner", hint=f"run: chmod 600 {token_file}")
-    except OSError as error:
-        fail(f"{token_file}: {error.strerror}")
-    token = raw.decode("ascii", "replace").strip()
-    if not token:
-        fail(f"expected a token in {'stdin' if str(token_file) == '-' else token_file}, which is empty")
-    return token
+        return source.read().value
+    except NoTokenError as error:
+        fail(str(error), hint=error.hint)
 
 
 def _verified(loaded: "LoadedPolicy", token: str) -> "Principal":

@@ -1,7 +1,6 @@
 """``hoopguard exec`` through a real gateway, with the clients that jobs use: none of them is told a token."""
 
 import json
-import shutil
 import ssl
 import subprocess
 import sys
@@ -74,7 +73,6 @@ def test_a_client_goes_through_the_proxy(site: Site, token_file: Path, client: s
     assert token_file.read_text().strip() not in str([request.headers for request in site.seen])
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_git_goes_through_the_proxy(site: Site, token_file: Path) -> None:
     """It gets as far as the gateway's refusal of what is no model's route: proxy and CA are in order."""
     done = hoopguard(*proxied(site, token_file), "git", "ls-remote", f"https://{HOST}/repository")
